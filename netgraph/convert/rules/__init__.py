@@ -1,0 +1,23 @@
+"""Label rules, one file per family of operators. Importing this package registers them."""
+
+from netgraph.convert.rules import (
+    attention,
+    contraction,
+    convolution,
+    elementwise,
+    movement,
+    normalisation,
+    reduction,
+    tables,
+)
+
+__all__ = [
+    "attention",
+    "contraction",
+    "convolution",
+    "elementwise",
+    "movement",
+    "normalisation",
+    "reduction",
+    "tables",
+]

@@ -1,0 +1,219 @@
+"""Operators that only move data are run, as they are, on the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from netgraph.convert.labels import along, compact, varying
+from netgraph.convert.propagate import Fields, Propagation, rule
+from netgraph.graph import Operator, Ref
+from netgraph.graph.program import resolve
+
+
+@rule(
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "permute",
+    "transpose",
+    "t",
+    "numpy_T",
+    "mT",
+    "movedim",
+    "moveaxis",
+    "swapaxes",
+    "squeeze",
+    "unsqueeze",
+    "flatten",
+    "unflatten",
+    "expand",
+    "expand_as",
+    "view_as",
+    "reshape_as",
+    "broadcast_to",
+    "repeat",
+    "tile",
+    "repeat_interleave",
+    "flip",
+    "roll",
+    "chunk",
+    "split",
+    "split_with_sizes",
+    "unsafe_chunk",
+    "unsafe_split",
+    "tensor_split",
+    "unbind",
+    "slice",
+    "select",
+    "narrow",
+    "diagonal",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "channel_shuffle",
+    "unfold",
+    "atleast_1d",
+    "atleast_2d",
+)
+def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
+    source = op.args[0]
+    # labels are expanded, so what torch calls a view may have to be a copy here
+    function = torch.reshape if op.kind in {"view", "_unsafe_view"} else resolve(op.target)
+    rest = [_like(p, a) for a in op.args[1:]]
+    kwargs = {k: _like(p, v) for k, v in op.kwargs}
+    _remember_view(p, op)
+    moved = []
+    for f in p.fields(source):
+        result = function(f, *rest, **kwargs)
+        if op.kind in {"select", "slice", "narrow", "flip", "roll", "diagonal"}:
+            _freeze_picked(p, op, f, result)
+        moved.append(result)
+    if op.unpack:
+        return [[m[i] for m in moved] for i in range(len(op.results))]
+    return moved
+
+
+def _like(p: Propagation, item: Any) -> Any:
+    """Arguments with numbers for sizes; a tensor that only lends its shape becomes an empty one of it."""
+    if isinstance(item, Ref):
+        return torch.empty(1).expand(p.concrete(item))
+    return p.number(item)
+
+
+def _freeze_picked(p: Propagation, op: Operator, before: torch.Tensor, after: torch.Tensor) -> None:
+    """Picking one channel by number, or moving channels by a fixed amount, depends on their order.
+
+    Taking a run of channels does not (the run is recounted after a cut), nor does picking an entry of a
+    dimension that only counts copies (query, key, value)."""
+    if op.kind == "slice" and (len(op.args) < 5 or op.args[4] == 1):
+        return
+    if op.kind == "narrow":
+        return
+    dims = op.args[1] if op.kind == "flip" else op.args[2] if op.kind == "roll" and len(op.args) > 2 else op.args[1]
+    touched = {d % before.dim() for d in (p.number(dims) if isinstance(dims, tuple) else [p.number(dims)])}
+    running = varying(before)
+    if op.kind == "diagonal" or (running and running <= touched):
+        p.freeze(before)
+
+
+def _remember_view(p: Propagation, op: Operator) -> None:
+    """Keep track of permuted weights, so that `x @ weight.T` knows its weight."""
+    found = p.tensor_of(op.args[0])
+    if found is None or op.kind not in {"t", "numpy_T", "transpose", "permute", "mT"}:
+        return
+    name, dims = found
+    order = list(range(len(dims)))
+    if op.kind == "permute":
+        order = [d % len(dims) for d in op.args[1]]
+    else:
+        a, b = (op.args[1], op.args[2]) if op.kind == "transpose" else (-2, -1)
+        if len(dims) > 1:
+            order[a], order[b] = order[b], order[a]
+    p.views[op.results[0]] = (name, tuple(dims[i] for i in order))
+
+
+@rule("cat", "concat", "concatenate", "stack")
+def cat(p: Propagation, op: Operator) -> Fields:
+    refs = list(op.args[0])
+    dim = op.args[1] if len(op.args) > 1 else dict(op.kwargs).get("dim", 0)
+    result = p.concrete(op.results[0])
+    dim %= len(result)
+    stacking = op.kind == "stack"
+    parts = []
+    for ref in refs:
+        shape = list(p.concrete(ref))
+        fields = p.fields(ref)
+        if stacking:
+            shape.insert(dim, 1)
+            fields = [f.unsqueeze(dim) for f in fields]
+        elif len(shape) != len(result):
+            continue  # the empty tensor that torch allows in a concatenation
+        parts.append((ref, shape, fields))
+    running = []
+    if any(dim in varying(f) for _, _, fields in parts for f in fields) and not stacking:
+        running = [_joined(p, dim, parts, result)]
+    others = []
+    for _, shape, fields in parts:
+        rest = [f.narrow(dim, 0, 1).expand(result) for f in fields if dim not in varying(f)]
+        others.append((rest, frozenset(d for d, n in enumerate(shape) if n > 1 and d != dim)))
+    return running + p.merge(others)
+
+
+def _joined(
+    p: Propagation, dim: int, parts: list[tuple[Ref, list[int], Fields]], result: tuple[int, ...]
+) -> torch.Tensor:
+    """Labels along the joined dimension; an operand without any gets frozen ones of its own."""
+    pieces = []
+    for ref, shape, fields in parts:
+        here = [f for f in fields if dim in varying(f)]
+        if not here:
+            labels = p.space.fresh(shape[dim]) if (ref.name, dim) not in p.single else p.single[ref.name, dim]
+            if (ref.name, dim) not in p.single:
+                p.freeze(labels)
+            pieces.append(along(labels, dim, shape))
+        elif len(here) == 1:
+            pieces.append(here[0])
+        else:
+            vector = p.axis(here, dim, shape)
+            assert vector is not None
+            pieces.append(along(vector, dim, shape))
+    for d in range(len(result)):
+        if d != dim and all(d not in varying(f) for f in pieces):
+            pieces = [f.narrow(d, 0, 1) if f.shape[d] > 1 else f for f in pieces]
+    return torch.cat(pieces, dim).expand(result)
+
+
+@rule("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad2d")
+def pad(p: Propagation, op: Operator) -> Fields:
+    """Channels padded with a constant are channels too: their label is new, and whoever adds them ties it."""
+    result = p.concrete(op.results[0])
+    pads = p.number(op.args[1])
+    out = []
+    for f in p.fields(op.args[0]):
+        moved = compact(f)
+        for i in range(len(pads) // 2):
+            dim = f.dim() - 1 - i
+            if dim in varying(f) and pads[2 * i : 2 * i + 2] != [0, 0]:
+                if op.kind not in {"pad", "constant_pad_nd"} or varying(f) != {dim}:
+                    p.freeze(f)
+                    moved = moved.narrow(dim, 0, 1)
+                    continue
+                ends = [p.space.fresh(max(n, 0)) for n in pads[2 * i : 2 * i + 2]]
+                body = moved.narrow(dim, max(-pads[2 * i], 0), moved.shape[dim] + sum(min(n, 0) for n in pads[2 * i : 2 * i + 2]))
+                shape = list(body.shape)
+                sides = [along(e, dim, [len(e) if d == dim else n for d, n in enumerate(shape)]) for e in ends]
+                moved = torch.cat([sides[0], body, sides[1]], dim)
+        out.append(moved.expand(result))
+    return out
+
+
+@rule("index_select", "gather", "index", "take_along_dim", "masked_select")
+def pick(p: Propagation, op: Operator) -> Fields:
+    """Picking by numbers that are data: what runs along the picked dimension is frozen, the rest passes."""
+    shape = p.concrete(op.args[0])
+    result = p.concrete(op.results[0])
+    if op.kind == "index":
+        wanted = op.args[1]
+        touched = {d for d, item in enumerate(wanted) if item is not None}
+        adjacent = sorted(touched) == list(range(min(touched), max(touched) + 1))
+        if not adjacent:
+            touched = set(range(len(shape)))
+        width = len(result) - (len(shape) - len(touched))
+        first = min(touched)
+        place = {d: d if d < first else d - len(touched) + width for d in range(len(shape)) if d not in touched}
+    else:
+        touched = {op.args[1] % len(shape)}
+        place = {d: d for d in range(len(shape)) if d not in touched}
+    out: Fields = []
+    for f in p.fields(op.args[0]):
+        if varying(f) & touched:
+            p.freeze(f)
+        else:
+            dims = sorted(varying(f))
+            small = compact(f).reshape([shape[d] for d in dims])
+            view = [1] * len(result)
+            for d in dims:
+                view[place[d]] = shape[d]
+            out.append(small.reshape(view).expand(result))
+    return out

@@ -1,0 +1,374 @@
+"""From a module to an operator program: export, then put into our own records.
+
+The only file that knows `torch.export`. What leaves it is plain: operators with constants and references,
+values with shapes, and the module's own tensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram, ShapesCollection
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils import _pytree as pytree
+
+from netgraph.errors import ConversionError
+from netgraph.graph import Operator, Ref, Size, Symbol, TorchConstant, dtype_name
+
+Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+
+
+@dataclass
+class Trace:
+    """A program before anything is known about channels."""
+
+    operators: list[Operator] = field(default_factory=list)
+    shapes: dict[str, tuple[int | Size, ...]] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    symbols: list[Symbol] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    extra_buffers: dict[str, Tensor] = field(default_factory=dict)
+    in_spec: str = ""
+    out_spec: str = ""
+
+    def concrete(self, shape: tuple[int | Size, ...]) -> tuple[int, ...]:
+        """A shape at the example inputs."""
+        examples = {s.name: s.example for s in self.symbols}
+        return tuple(d.factor * examples[d.symbol] if isinstance(d, Size) else d for d in shape)
+
+
+class Untraceable(Exception):
+    """The module runs, but no program could be had; the text says why."""
+
+
+def split_inputs(example_inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Example inputs as positional and keyword arguments."""
+    if isinstance(example_inputs, Tensor):
+        return (example_inputs,), {}
+    if isinstance(example_inputs, Mapping):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, (tuple, list)):
+        return tuple(example_inputs), {}
+    raise ConversionError(
+        "to_graph: expected example_inputs to be a tensor, a tuple of arguments or a dict of keyword arguments, "
+        f"got {type(example_inputs).__name__}"
+    )
+
+
+def trace(module: nn.Module, example_inputs: Inputs) -> Trace:
+    """Trace a module in evaluation mode.
+
+    Raises:
+        ConversionError: the module cannot run on the inputs.
+        Untraceable: it runs, but cannot be exported.
+    """
+    args, kwargs = split_inputs(example_inputs)
+    with _quiet(), _evaluating(module):
+        errors: list[Exception] = []
+        for candidate, dynamic in _attempts(args, kwargs):
+            try:
+                program = _export(module, candidate, dynamic)
+                return _Importer(module, program).run()
+            except Exception as error:
+                errors.append(error)
+        with torch.no_grad():
+            try:
+                module(*args, **kwargs)
+            except Exception as error:
+                raise ConversionError(
+                    "to_graph: the module cannot run on its example inputs "
+                    f"{_describe(args, kwargs)}: {_first_line(error)}"
+                ) from error
+        raise Untraceable(_first_line(errors[-1]))
+
+
+def _attempts(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[tuple[tuple[tuple[Any, ...], dict[str, Any]], bool]]:
+    """With an open batch where that works (a batch of one is doubled, since one is never open), then as given."""
+    leaves = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor) and t.dim() > 0]
+    batches = {t.shape[0] for t in leaves}
+    if len(batches) == 1 and leaves:
+        if batches == {1}:
+
+            def twice(t: Any) -> Any:
+                return torch.cat([t, t]) if isinstance(t, Tensor) and t.dim() > 0 else t
+
+            yield pytree.tree_map(twice, (args, kwargs)), True
+        else:
+            yield pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, (args, kwargs)), True
+    yield (args, kwargs), False
+
+
+def _export(
+    module: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], dynamic: bool
+) -> ExportedProgram:
+    args, kwargs = inputs
+    shapes = None
+    if dynamic:
+        shapes = ShapesCollection()
+        for leaf in pytree.tree_leaves(inputs):
+            if isinstance(leaf, Tensor) and leaf.dim() > 0:
+                shapes[leaf] = {0: Dim.AUTO}  # type: ignore[attr-defined]
+    return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+
+
+class _Importer:
+    """Walks one exported program into a `Trace`."""
+
+    def __init__(self, module: nn.Module, program: ExportedProgram) -> None:
+        self.module = module
+        self.program = program
+        self.out = Trace()
+        self.env: dict[fx.Node, Any] = {}
+        self.lists: dict[str, list[str]] = {}
+        self.names: set[str] = set()
+        self.buffers = {name for name, _ in module.named_buffers(remove_duplicate=False)}
+
+    def run(self) -> Trace:
+        kinds = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self._placeholder(node, kinds[node.name])
+        self._body(self.program.graph, self.program.graph_module)
+        (results,) = self.program.graph.find_nodes(op="output")[0].args
+        for spec, result in zip(self.program.graph_signature.output_specs, results, strict=True):
+            if spec.kind == OutputKind.USER_OUTPUT:
+                self.out.outputs.append(self._argument(result))
+        with contextlib.suppress(Exception):  # a spec of a type that JSON does not know: flat calls still work
+            in_spec = pytree.treespec_dumps(self.program.call_spec.in_spec)
+            self.out.out_spec = pytree.treespec_dumps(self.program.call_spec.out_spec)
+            self.out.in_spec = in_spec
+        return self.out
+
+    def _placeholder(self, node: fx.Node, spec: Any) -> None:
+        if spec.kind == InputKind.USER_INPUT:
+            value = node.meta.get("val")
+            if isinstance(value, Tensor):
+                self._declare(node.name, value, first=True)
+                self.env[node] = Ref("value", node.name)
+                self.out.inputs.append(node.name)
+            else:
+                self.env[node] = value
+                self.out.inputs.append(node.name)
+                self.out.shapes[node.name], self.out.dtypes[node.name] = (), "constant"
+        elif spec.kind in (InputKind.PARAMETER, InputKind.BUFFER):
+            self.env[node] = Ref("tensor", spec.target)
+            if spec.kind == InputKind.BUFFER and not spec.persistent:
+                self.out.extra_buffers[spec.target] = self.program.constants[spec.target]
+        elif spec.kind == InputKind.CONSTANT_TENSOR:
+            self.env[node] = Ref("tensor", spec.target)
+            self.out.constants[spec.target] = self.program.constants[spec.target]
+        else:
+            raise Untraceable(f"input of kind {spec.kind.name}")
+
+    def _body(self, graph: fx.Graph, owner: nn.Module) -> None:
+        for node in graph.nodes:
+            if node.op == "get_attr":
+                self.env[node] = owner.get_submodule(node.target) if "." not in node.target else None
+            elif node.op == "call_function":
+                self._call(node)
+
+    def _call(self, node: fx.Node) -> None:
+        target, value = node.target, node.meta.get("val")
+        name = getattr(target, "__name__", str(target))
+        if target is not None and name == "getitem":
+            source = self.env[node.args[0]]  # type: ignore[index]
+            self.env[node] = source[node.args[1]]
+        elif isinstance(target, torch._ops.HigherOrderOperator):
+            self._inline(node)
+        elif isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat, int, float, bool)):
+            self.env[node] = self._scalar(value)
+        elif name.startswith(("_assert", "sym_constrain")) or "_assert_" in str(target):
+            self.env[node] = None
+        elif isinstance(target, torch._ops.OpOverload):
+            self._operator(node, target, value)
+        else:
+            raise Untraceable(f"the program calls {name}, which is no torch operator")
+
+    def _inline(self, node: fx.Node) -> None:
+        """Regions under `no_grad` or `autocast(enabled=False)`: their body, in place."""
+        position = next((i for i, a in enumerate(node.args) if isinstance(self.env.get(a), fx.GraphModule)), None)  # type: ignore[arg-type]
+        if position is None or "wrap_with" not in str(node.target):
+            raise Untraceable(f"the program uses control flow ({node.target})")
+        body: fx.GraphModule = self.env[node.args[position]]  # type: ignore[index]
+        inputs = [self._argument(a) for a in node.args[position + 1 :]]
+        holders = body.graph.find_nodes(op="placeholder")
+        self.env.update(zip(holders, inputs, strict=True))
+        self._body(body.graph, body)
+        (results,) = body.graph.find_nodes(op="output")[0].args
+        self.env[node] = [self.env.get(r) for r in results] if isinstance(results, (tuple, list)) else self.env[results]
+
+    def _operator(self, node: fx.Node, target: torch._ops.OpOverload, value: Any) -> None:
+        args = tuple(self._argument(a) for a in node.args)
+        kwargs = {k: self._argument(v) for k, v in node.kwargs.items()}
+        base = str(target)
+        first = args[0] if args else None
+        if isinstance(first, Ref) and first.kind == "tensor" and first.name.endswith("num_batches_tracked"):
+            self.env[node] = first
+            return
+        unpack = isinstance(value, (list, tuple))
+        name = self._unique(node.name)
+        results: list[str] = []
+        for i, item in enumerate(value if unpack else [value]):
+            if isinstance(item, Tensor):
+                result = f"{name}.{i}" if unpack else name
+                self._declare(result, item)
+                results.append(result)
+            elif unpack:
+                raise Untraceable(f"operator {base} returns {type(item).__name__} among tensors")
+        args, kwargs = _modes(base, args, kwargs, self.out)
+        path, owner = _owner(node)
+        op = Operator(name, base, args, tuple(kwargs.items()), tuple(results), unpack, path)
+        self.out.operators.append(op)
+        refs = [Ref("value", r) for r in results]
+        self.env[node] = refs if unpack else (refs[0] if refs else None)
+        self._count_batches(op)
+
+    def _count_batches(self, op: Operator) -> None:
+        """In training, a batch norm counts its batches; evaluation mode exports none of it."""
+        if op.kind == "batch_norm" and len(op.args) > 5 and isinstance(op.args[5], Ref):
+            counter = op.args[3].name.rpartition("running_mean")[0] + "num_batches_tracked"
+            if counter in self.buffers:
+                count = (Ref("tensor", counter), Ref("training"))
+                name = self._unique(f"{op.name}_count")
+                self.out.operators.append(Operator(name, "aten.add_.Tensor", count, (), (), False, op.module))
+
+    def _unique(self, name: str) -> str:
+        fresh, i = name, 1
+        while fresh in self.names or fresh in self.out.shapes:
+            fresh, i = f"{name}_{i}", i + 1
+        self.names.add(fresh)
+        return fresh
+
+    def _declare(self, name: str, value: Tensor, first: bool = False) -> None:
+        if first:
+            for dim, size in enumerate(value.shape):
+                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                    symbol = str(size.node.expr)
+                    if symbol not in {s.name for s in self.out.symbols}:
+                        self.out.symbols.append(Symbol(symbol, name, dim, int(size.node.hint)))
+        self.out.shapes[name] = tuple(self._scalar(s) for s in value.shape)
+        self.out.dtypes[name] = dtype_name(value.dtype)
+
+    def _scalar(self, value: Any) -> Any:
+        if not isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat)):
+            return value
+        expression = value.node.expr
+        if expression.is_number:
+            return int(expression) if isinstance(value, torch.SymInt) else float(expression)
+        factor, symbol = expression.as_coeff_Mul()
+        known = {s.name for s in self.out.symbols}
+        if isinstance(value, torch.SymInt) and symbol.is_Symbol and factor.is_integer and str(symbol) in known:
+            return Size(int(factor), str(symbol))
+        return _Open(str(expression))
+
+    def _argument(self, item: Any) -> Any:
+        if isinstance(item, fx.Node):
+            found = self.env[item]
+            if isinstance(found, _Open):
+                raise Untraceable(f"the program computes with the size {found.expression}")
+            return tuple(found) if isinstance(found, list) else found
+        if isinstance(item, (list, tuple)):
+            return tuple(self._argument(i) for i in item)
+        if isinstance(item, torch.dtype):
+            return TorchConstant("dtype", dtype_name(item))
+        if isinstance(item, torch.device):
+            return TorchConstant("device", str(item))
+        if isinstance(item, torch.layout):
+            return TorchConstant("layout", str(item).removeprefix("torch."))
+        if isinstance(item, torch.memory_format):
+            return TorchConstant("memory_format", str(item).removeprefix("torch."))
+        if item is None or isinstance(item, (bool, int, float, str, complex)):
+            return item
+        raise Untraceable(f"an argument of type {type(item).__name__}")
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A size that is no multiple of an input's; harmless until an operator takes it as an argument."""
+
+    expression: str
+
+
+def _modes(
+    target: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Trace
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Replace what evaluation mode fixed (batch statistics, dropout) by the mode itself, and an attention's
+    implied scale by its number."""
+    training = Ref("training")
+    if ".batch_norm." in target and args[5] is False and args[3] is not None:
+        args = (*args[:5], training, *args[6:])
+    elif ".instance_norm." in target and args[5] is False:
+        args = (*args[:5], training, *args[6:])
+    elif any(f".{d}." in target for d in ("dropout", "dropout_", "feature_dropout", "alpha_dropout")):
+        args = (*args[:2], training) if args[2] is False else args
+    elif ".scaled_dot_product_attention." in target and kwargs.get("scale") is None:
+        width = out.shapes[args[0].name][-1]
+        kwargs = {**kwargs, "scale": 1.0 / math.sqrt(width)} if isinstance(width, int) else kwargs
+    return args, kwargs
+
+
+def _owner(node: fx.Node) -> tuple[str, Any]:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if not stack or not isinstance(stack[-1], tuple):
+        return "", None
+    path, owner = stack[-1][:2]
+    return str(path), owner
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _describe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def one(item: Any) -> str:
+        return f"{dtype_name(item.dtype)}{list(item.shape)}" if isinstance(item, Tensor) else type(item).__name__
+
+    parts = [one(a) for a in pytree.tree_leaves(args)] + [f"{k}={one(v)}" for k, v in kwargs.items()]
+    return "(" + ", ".join(parts) + ")"
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, unfused attention and gradients on, all put back afterwards."""
+    modes = [(m, m.training) for m in module.modules()]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    module.eval()
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for m, mode in modes:
+            m.training = mode
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(n) for n in ("torch.export", "torch.fx", "torch._dynamo", "torch._export")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+__all__ = ["Inputs", "Trace", "Untraceable", "replace", "split_inputs", "trace"]

@@ -1,0 +1,108 @@
+"""The one pure function that shrinks a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from netgraph.graph.axis import Axis, BoolArray
+from netgraph.graph.masks import NodeMask, kept_positions
+from netgraph.graph.neural_graph import NeuralGraph
+from netgraph.graph.rewrite import Cut, rewrite
+from netgraph.graph.structure import Size, Structure, Symbol, TensorSpec, Value
+
+
+def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
+    """Keep the nodes that a mask keeps: smaller groups, sliced tensors, and a program with the new sizes.
+
+    Tensors that lose nothing are shared with `graph`, the others are new.
+
+    Args:
+        graph: any graph.
+        mask: which nodes of its hidden groups to keep.
+
+    Raises:
+        GraphError: the mask does not fit, or an operator cannot run with what is kept.
+
+    >>> import torch, netgraph
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    >>> graph = netgraph.to_graph(net, torch.randn(4, 2))
+    >>> small = netgraph.select(graph, netgraph.NodeMask({"0": torch.tensor([True, False, True])}))
+    >>> small.to_module()
+    NetgraphModule(
+      (0): Module()
+      (2): Module()
+    )
+    >>> small.state["2.weight"].shape
+    torch.Size([1, 2])
+    """
+    mask.validate(graph.structure)
+    structure = graph.structure
+    positions = kept_positions(structure, mask)
+    state = {}
+    for spec in structure.tensors:
+        tensor = graph.state[spec.name]
+        for dim, axis in enumerate(spec.axes):
+            kept = None if axis is None else positions[axis]
+            if kept is not None:
+                tensor = tensor.index_select(dim, torch.from_numpy(kept).to(tensor.device))
+        state[spec.name] = tensor
+    return NeuralGraph(select_structure(structure, mask), state)
+
+
+def select_structure(structure: Structure, mask: NodeMask) -> Structure:
+    """The structure half of `select`."""
+    keep = mask.arrays(structure)
+    positions = kept_positions(structure, mask)
+    axes = tuple(
+        axis if kept is None else _shrink(axis, keep)
+        for axis, kept in zip(structure.axes, positions, strict=True)
+    )
+    examples = {s.name: s for s in structure.symbols}
+    cut = Cut(
+        structure=structure,
+        positions=positions,
+        values={v.name: _value(v, axes, examples) for v in structure.values},
+        tensors={t.name: _tensor(t, axes) for t in structure.tensors},
+    )
+    return replace(
+        structure,
+        groups=tuple(replace(g, size=int(k.sum())) for g, k in zip(structure.groups, keep, strict=True)),
+        axes=axes,
+        tensors=tuple(cut.tensors.values()),
+        values=tuple(cut.values.values()),
+        operators=tuple(rewrite(op, cut) for op in structure.operators),
+    )
+
+
+def _shrink(axis: Axis, keep: list[BoolArray]) -> Axis:
+    groups, indices = axis.groups, axis.indices
+    renumber = [np.cumsum(k) - 1 for k in keep]
+    kept = np.zeros(axis.size, dtype=np.bool_)
+    fresh = indices.copy()
+    for group in axis.group_ids:
+        here = groups == group
+        kept[here] = keep[group][indices[here]]
+        fresh[here] = renumber[group][indices[here]]
+    return Axis.from_nodes(groups[kept], fresh[kept])
+
+
+def _tensor(spec: TensorSpec, axes: tuple[Axis, ...]) -> TensorSpec:
+    shape = tuple(
+        size if axis is None else axes[axis].size for size, axis in zip(spec.shape, spec.axes, strict=True)
+    )
+    return spec if shape == spec.shape else replace(spec, shape=shape)
+
+
+def _value(value: Value, axes: tuple[Axis, ...], examples: dict[str, Symbol]) -> Value:
+    shape = tuple(
+        size
+        if axis is None
+        else size._replace(factor=axes[axis].size // examples[size.symbol].example)
+        if isinstance(size, Size)
+        else axes[axis].size
+        for size, axis in zip(value.shape, value.axes, strict=True)
+    )
+    return value if shape == value.shape else replace(value, shape=shape)
