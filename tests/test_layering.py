@@ -24,6 +24,7 @@ LINES = {
     "zoo": 1,
     "errors": 0,
     "typing": 0,
+    "resources": 0,
 }
 
 

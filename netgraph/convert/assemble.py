@@ -65,15 +65,15 @@ def assemble(
 
     specs = []
     for name, tensor in state.items():
-        axes = tuple(pooled(a) for a in tensors[name])
-        out_axis, in_axis = _roles(walk, name, axes)
+        places = tuple(pooled(a) for a in tensors[name])
+        out_axis, in_axis = _roles(walk, name, places)
         specs.append(
             TensorSpec(
                 name=name,
                 shape=tuple(tensor.shape),
                 dtype=dtype_name(tensor.dtype),
                 kind=kinds[name],
-                axes=axes,
+                axes=places,
                 out_axis=out_axis,
                 in_axis=in_axis,
                 persistent=persistent.get(name, True),
@@ -81,7 +81,12 @@ def assemble(
             )
         )
     records = tuple(
-        Value(n, program.shapes[n], program.dtypes[n], tuple(pooled(a) for a in values[n]) if n in values else ())
+        Value(
+            n,
+            program.shapes[n],
+            program.dtypes[n],
+            tuple(pooled(a) for a in values[n]) if n in values else (),
+        )
         for n in program.shapes
     )
     return Structure(
@@ -123,7 +128,7 @@ def _tensor_axes(walk: Propagation, name: str, tensor: Tensor) -> list[IntArray 
 
 
 def _value_axes(walk: Propagation, name: str) -> list[IntArray | None]:
-    """What runs along each dimension of a value: the free labels if there are any, else the only marked ones."""
+    """What runs along each dimension of a value: the free labels if there are any, else the marked ones."""
     shape = walk.concrete(name)
     fields = [walk.space.normal(f) for f in walk.values.get(name, [])]
     axes: list[IntArray | None] = []
@@ -135,13 +140,13 @@ def _value_axes(walk: Propagation, name: str) -> list[IntArray | None]:
             single = walk.single.get((name, dim)) if shape[dim] == 1 else None
             axes.append(None if single is None else np.asarray(single.numpy()))
         else:
-            axes.append(chosen[tuple(slice(None) if d == dim else 0 for d in range(len(shape)))].numpy().copy())
+            axes.append(
+                chosen[tuple(slice(None) if d == dim else 0 for d in range(len(shape)))].numpy().copy()
+            )
     return axes
 
 
-def _roles(
-    walk: Propagation, name: str, axes: tuple[int | None, ...]
-) -> tuple[int | None, int | None]:
+def _roles(walk: Propagation, name: str, axes: tuple[int | None, ...]) -> tuple[int | None, int | None]:
     labelled = [d for d, a in enumerate(axes) if a is not None]
     role = walk.roles.get(name)
     if role is not None and all(axes[d] is not None for d in role):
@@ -204,5 +209,3 @@ def _group_name(walk: Propagation, occurrence: str, role: int) -> str:
     if int(dim) == out_axis:
         return module or leaf
     return f"{tensor}.{dim}"
-
-

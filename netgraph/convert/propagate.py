@@ -1,8 +1,9 @@
 """Carry labels through a program: the walk, and the four moves that every rule is made of.
 
-A value has a list of *fields*: label tensors of its own shape, each changing along the dimensions it names. An
-activation of a convolution has one field (its channels); a weight has one per axis; a score matrix of attention
-has one along its heads. Rules combine four moves: `merge` (elementwise), `axis` (what runs along a dimension),
+A value has a list of *fields*: label tensors of its own shape, each changing along the dimensions it names.
+An activation of a convolution has one field (its channels); a weight has one per axis; a score matrix of
+attention has one along its heads. Rules combine four moves: `merge` (elementwise), `axis` (what runs along a
+dimension),
 `contract` (sums over products) and running a data-moving operator on the labels themselves.
 """
 
@@ -286,9 +287,10 @@ class Propagation:
                     table = other in shared and all(other in d for _, d in operands)
                     across = dim if table and self.product == "outer" and other in dims else other
                     self.space.union(f, f.narrow(across, 0, 1))
-        vectors = []
-        for fields, _ in operands:
-            vectors.append(self.axis([self.space.normal(f) for f in fields], dim, [f.shape for f in fields][0]) if fields else None)
+        vectors = [
+            self.axis([self.space.normal(f) for f in fields], dim, fields[0].shape) if fields else None
+            for fields, _ in operands
+        ]
         known = [v for v in vectors if v is not None]
         for v in known[1:]:
             self.space.union(known[0], v)
@@ -303,7 +305,9 @@ class Propagation:
         flowing = self.axis(self.fields(ref), dim, shape)
         if flowing is None and shape[dim] == 1 and ref.kind == "value":
             if (ref.name, dim) not in self.single:
-                self.single[ref.name, dim] = self.space.fresh(1, INPUT if ref.name in self.program.inputs else FIXED)
+                self.single[ref.name, dim] = self.space.fresh(
+                    1, INPUT if ref.name in self.program.inputs else FIXED
+                )
             flowing = self.single[ref.name, dim]
         if flowing is None:
             self.freeze(labels)
@@ -341,9 +345,10 @@ def _run_length(rows: Tensor) -> int:
 
 
 def _unknown(p: Propagation, op: Operator) -> None:
-    for kind in ("value", "tensor"):
+    kinds: tuple[Literal["value", "tensor"], ...] = ("value", "tensor")
+    for kind in kinds:
         for name in op.refs(kind):
-            for f in p.fields(Ref(kind, name)):  # type: ignore[arg-type]
+            for f in p.fields(Ref(kind, name)):
                 p.freeze(f)
 
 

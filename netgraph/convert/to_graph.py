@@ -28,7 +28,8 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
 
     Args:
         module: any module. Left as it was: its mode and its weights are not touched.
-        example_inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments. If all tensors
+        example_inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments. If
+        all tensors
             share their first size, it is taken for the batch and left open.
         product: what stays whole where channels form a table (attention heads x their dimensions, convolution
             groups x their channels): `outer` makes a node of each head or group, `inner` of each dimension
@@ -39,11 +40,17 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
         `ConversionWarning`; a module that cannot be traced at all becomes groups without connections.
 
     Raises:
-        ConversionError: the module cannot run on its example inputs, or has no tensors that could be converted.
+        ConversionError: the module cannot run on its example inputs, or has no tensors that could be
+        converted.
 
     >>> import torch, netgraph
-    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
-    ...                           torch.nn.Flatten(), torch.nn.Linear(8 * 4, 10))
+    >>> net = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(3, 8, 3),
+    ...     torch.nn.BatchNorm2d(8),
+    ...     torch.nn.ReLU(),
+    ...     torch.nn.Flatten(),
+    ...     torch.nn.Linear(8 * 4, 10),
+    ... )
     >>> graph = netgraph.to_graph(net, torch.randn(1, 3, 4, 4))
     >>> [(g.name, g.size, g.role) for g in graph.structure.groups]
     [('input', 3, 'input'), ('0', 8, 'hidden'), ('4', 10, 'output')]
@@ -60,8 +67,8 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
         program = trace(module, example_inputs)
     except Untraceable as reason:
         warnings.warn(
-            f"to_graph: {type(module).__name__} cannot be traced ({reason}); its tensors are converted without "
-            "connections, so the graph can be saved and loaded but not pruned or rebuilt",
+            f"to_graph: {type(module).__name__} cannot be traced ({reason}); its tensors are converted "
+            "without connections, so the graph can be saved and loaded but not pruned or rebuilt",
             ConversionWarning,
             stacklevel=2,
         )
@@ -72,8 +79,8 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
     walk.run()
     if walk.unknown:
         warnings.warn(
-            f"to_graph: no channel rule for {', '.join(walk.unknown)}; the channels they touch are kept as they "
-            "are (fixed groups). Add a rule with netgraph.convert.rule to prune through them",
+            f"to_graph: no channel rule for {', '.join(walk.unknown)}; the channels they touch are kept as "
+            "they are (fixed groups). Add a rule with netgraph.convert.rule to prune through them",
             ConversionWarning,
             stacklevel=2,
         )
@@ -97,8 +104,8 @@ def _collect(
     for name, tensor in module.state_dict(keep_vars=True).items():
         if not isinstance(tensor, Tensor):
             raise ConversionError(
-                f"to_graph: the state_dict entry {name!r} is a {type(tensor).__name__}, expected only tensors; "
-                "drop the module's extra state before converting"
+                f"to_graph: the state_dict entry {name!r} is a {type(tensor).__name__}, expected only "
+                "tensors; drop the module's extra state before converting"
             )
         if tensor.is_sparse or tensor.is_quantized:
             raise ConversionError(

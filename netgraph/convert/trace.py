@@ -11,7 +11,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -60,8 +60,8 @@ def split_inputs(example_inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any
     if isinstance(example_inputs, (tuple, list)):
         return tuple(example_inputs), {}
     raise ConversionError(
-        "to_graph: expected example_inputs to be a tensor, a tuple of arguments or a dict of keyword arguments, "
-        f"got {type(example_inputs).__name__}"
+        "to_graph: expected example_inputs to be a tensor, a tuple of arguments or a dict of keyword "
+        f"arguments, got {type(example_inputs).__name__}"
     )
 
 
@@ -95,7 +95,7 @@ def trace(module: nn.Module, example_inputs: Inputs) -> Trace:
 def _attempts(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[tuple[tuple[Any, ...], dict[str, Any]], bool]]:
-    """With an open batch where that works (a batch of one is doubled, since one is never open), then as given."""
+    """With an open batch where that works, then as given. One is never open, so a batch of one is doubled."""
     leaves = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor) and t.dim() > 0]
     batches = {t.shape[0] for t in leaves}
     if len(batches) == 1 and leaves:
@@ -106,7 +106,10 @@ def _attempts(
 
             yield pytree.tree_map(twice, (args, kwargs)), True
         else:
-            yield pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, (args, kwargs)), True
+            yield (
+                pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, (args, kwargs)),
+                True,
+            )
     yield (args, kwargs), False
 
 
@@ -114,12 +117,12 @@ def _export(
     module: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], dynamic: bool
 ) -> ExportedProgram:
     args, kwargs = inputs
-    shapes = None
+    shapes: Any = None
     if dynamic:
         shapes = ShapesCollection()
         for leaf in pytree.tree_leaves(inputs):
             if isinstance(leaf, Tensor) and leaf.dim() > 0:
-                shapes[leaf] = {0: Dim.AUTO}  # type: ignore[attr-defined]
+                shapes[leaf] = {0: Dim.AUTO}
     return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
@@ -145,7 +148,9 @@ class _Importer:
         for spec, result in zip(self.program.graph_signature.output_specs, results, strict=True):
             if spec.kind == OutputKind.USER_OUTPUT:
                 self.out.outputs.append(self._argument(result))
-        with contextlib.suppress(Exception):  # a spec of a type that JSON does not know: flat calls still work
+        with contextlib.suppress(
+            Exception
+        ):  # a spec of a type that JSON does not know: flat calls still work
             in_spec = pytree.treespec_dumps(self.program.call_spec.in_spec)
             self.out.out_spec = pytree.treespec_dumps(self.program.call_spec.out_spec)
             self.out.in_spec = in_spec
@@ -182,7 +187,7 @@ class _Importer:
     def _call(self, node: fx.Node) -> None:
         target, value = node.target, node.meta.get("val")
         name = getattr(target, "__name__", str(target))
-        if target is not None and name == "getitem":
+        if name == "getitem":
             source = self.env[node.args[0]]  # type: ignore[index]
             self.env[node] = source[node.args[1]]
         elif isinstance(target, torch._ops.HigherOrderOperator):
@@ -198,16 +203,19 @@ class _Importer:
 
     def _inline(self, node: fx.Node) -> None:
         """Regions under `no_grad` or `autocast(enabled=False)`: their body, in place."""
-        position = next((i for i, a in enumerate(node.args) if isinstance(self.env.get(a), fx.GraphModule)), None)  # type: ignore[arg-type]
+        held = [self.env.get(a) if isinstance(a, fx.Node) else None for a in node.args]
+        position = next((i for i, a in enumerate(held) if isinstance(a, fx.GraphModule)), None)
         if position is None or "wrap_with" not in str(node.target):
             raise Untraceable(f"the program uses control flow ({node.target})")
-        body: fx.GraphModule = self.env[node.args[position]]  # type: ignore[index]
+        body: Any = held[position]
         inputs = [self._argument(a) for a in node.args[position + 1 :]]
         holders = body.graph.find_nodes(op="placeholder")
         self.env.update(zip(holders, inputs, strict=True))
         self._body(body.graph, body)
         (results,) = body.graph.find_nodes(op="output")[0].args
-        self.env[node] = [self.env.get(r) for r in results] if isinstance(results, (tuple, list)) else self.env[results]
+        self.env[node] = (
+            [self.env.get(r) for r in results] if isinstance(results, (tuple, list)) else self.env[results]
+        )
 
     def _operator(self, node: fx.Node, target: torch._ops.OpOverload, value: Any) -> None:
         args = tuple(self._argument(a) for a in node.args)
@@ -228,8 +236,7 @@ class _Importer:
             elif unpack:
                 raise Untraceable(f"operator {base} returns {type(item).__name__} among tensors")
         args, kwargs = _modes(base, args, kwargs, self.out)
-        path, owner = _owner(node)
-        op = Operator(name, base, args, tuple(kwargs.items()), tuple(results), unpack, path)
+        op = Operator(name, base, args, tuple(kwargs.items()), tuple(results), unpack, _caller(node))
         self.out.operators.append(op)
         refs = [Ref("value", r) for r in results]
         self.env[node] = refs if unpack else (refs[0] if refs else None)
@@ -254,10 +261,11 @@ class _Importer:
     def _declare(self, name: str, value: Tensor, first: bool = False) -> None:
         if first:
             for dim, size in enumerate(value.shape):
-                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
-                    symbol = str(size.node.expr)
+                if _is_symbol(size):
+                    node: Any = size.node  # type: ignore[attr-defined]
+                    symbol = str(node.expr)
                     if symbol not in {s.name for s in self.out.symbols}:
-                        self.out.symbols.append(Symbol(symbol, name, dim, int(size.node.hint)))
+                        self.out.symbols.append(Symbol(symbol, name, dim, int(node.hint)))
         self.out.shapes[name] = tuple(self._scalar(s) for s in value.shape)
         self.out.dtypes[name] = dtype_name(value.dtype)
 
@@ -265,11 +273,17 @@ class _Importer:
         if not isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat)):
             return value
         expression = value.node.expr
+        whole = isinstance(value, torch.SymInt)
         if expression.is_number:
-            return int(expression) if isinstance(value, torch.SymInt) else float(expression)
+            return int(expression) if whole else float(expression)
         factor, symbol = expression.as_coeff_Mul()
         known = {s.name for s in self.out.symbols}
-        if isinstance(value, torch.SymInt) and symbol.is_Symbol and factor.is_integer and str(symbol) in known:
+        if (
+            isinstance(value, torch.SymInt)
+            and symbol.is_Symbol
+            and factor.is_integer
+            and str(symbol) in known
+        ):
             return Size(int(factor), str(symbol))
         return _Open(str(expression))
 
@@ -294,6 +308,10 @@ class _Importer:
         raise Untraceable(f"an argument of type {type(item).__name__}")
 
 
+def _is_symbol(size: Any) -> bool:
+    return isinstance(size, torch.SymInt) and bool(size.node.expr.is_Symbol)
+
+
 @dataclass(frozen=True)
 class _Open:
     """A size that is no multiple of an input's; harmless until an operator takes it as an argument."""
@@ -307,9 +325,7 @@ def _modes(
     """Replace what evaluation mode fixed (batch statistics, dropout) by the mode itself, and an attention's
     implied scale by its number."""
     training = Ref("training")
-    if ".batch_norm." in target and args[5] is False and args[3] is not None:
-        args = (*args[:5], training, *args[6:])
-    elif ".instance_norm." in target and args[5] is False:
+    if (".batch_norm." in target or ".instance_norm." in target) and args[5] is False and args[3] is not None:
         args = (*args[:5], training, *args[6:])
     elif any(f".{d}." in target for d in ("dropout", "dropout_", "feature_dropout", "alpha_dropout")):
         args = (*args[:2], training) if args[2] is False else args
@@ -319,12 +335,10 @@ def _modes(
     return args, kwargs
 
 
-def _owner(node: fx.Node) -> tuple[str, Any]:
+def _caller(node: fx.Node) -> str:
+    """Qualified name of the module whose forward made the call."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
-    if not stack or not isinstance(stack[-1], tuple):
-        return "", None
-    path, owner = stack[-1][:2]
-    return str(path), owner
+    return str(stack[-1][0]) if stack and isinstance(stack[-1], tuple) else ""
 
 
 def _first_line(error: Exception) -> str:
@@ -334,7 +348,9 @@ def _first_line(error: Exception) -> str:
 
 def _describe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     def one(item: Any) -> str:
-        return f"{dtype_name(item.dtype)}{list(item.shape)}" if isinstance(item, Tensor) else type(item).__name__
+        return (
+            f"{dtype_name(item.dtype)}{list(item.shape)}" if isinstance(item, Tensor) else type(item).__name__
+        )
 
     parts = [one(a) for a in pytree.tree_leaves(args)] + [f"{k}={one(v)}" for k, v in kwargs.items()]
     return "(" + ", ".join(parts) + ")"
@@ -371,4 +387,4 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-__all__ = ["Inputs", "Trace", "Untraceable", "replace", "split_inputs", "trace"]
+__all__ = ["Inputs", "Trace", "Untraceable", "split_inputs", "trace"]

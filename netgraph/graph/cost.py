@@ -17,9 +17,9 @@ Shapes = Callable[[Ref], tuple[int, ...]]
 class CostModel:
     """Counts MACs and parameters of a structure under node masks, quickly and without touching a tensor.
 
-    One MAC is one multiplication with its addition (half of what counters that report FLOPs print). Counted are
-    convolutions, linear layers, matrix products and attention; norms and elementwise work are not. A network
-    whose batch size is open is counted for a batch of one.
+    One MAC is one multiplication with its addition (half of what counters that report FLOPs print).
+    Counted are convolutions, linear layers, matrix products and attention; norms and elementwise work are
+    not. A network whose batch size is open is counted for a batch of one.
     """
 
     def __init__(self, structure: Structure) -> None:
@@ -41,7 +41,9 @@ class CostModel:
     def params(self, mask: NodeMask | None = None) -> int:
         """Scalars in parameters (buffers not counted, tied weights once)."""
         sizes = self._axis_sizes(mask)
-        return sum(prod(self._tensor_shape(t, sizes)) for t in self.structure.tensors if t.kind == "parameter")
+        return sum(
+            prod(self._tensor_shape(t, sizes)) for t in self.structure.tensors if t.kind == "parameter"
+        )
 
     def _axis_sizes(self, mask: NodeMask | None) -> list[int]:
         if mask is None:
@@ -50,7 +52,8 @@ class CostModel:
         totals = [np.concatenate(([0], np.cumsum(k))) for k in keep]
         return [
             sum(
-                int(totals[s.group][s.start + s.length] - totals[s.group][s.start]) * s.repeat for s in axis.segments
+                int(totals[s.group][s.start + s.length] - totals[s.group][s.start]) * s.repeat
+                for s in axis.segments
             )
             for axis in self.structure.axes
         ]
@@ -96,9 +99,8 @@ def _linear(op: Operator, shape: Shapes) -> int:
 
 
 def _matmul(op: Operator, shape: Shapes) -> int:
-    a, b = op.args[-2:] if op.kind in {"addmm", "baddbmm", "addbmm"} else op.args[:2]
-    inner = shape(a)[-1]
-    return prod(shape(Ref("value", op.results[0]))) * inner
+    left = op.args[1] if op.kind in {"addmm", "baddbmm"} else op.args[0]
+    return prod(shape(Ref("value", op.results[0]))) * shape(left)[-1]
 
 
 def _attention(op: Operator, shape: Shapes) -> int:

@@ -50,14 +50,15 @@ class NodeMask:
         """Check that the mask fits a structure and leaves a network.
 
         Raises:
-            GraphError: unknown group, wrong size or dtype, an emptied group, or a cut into a group that is not
+            GraphError: unknown group, wrong size or dtype, an emptied group, or a cut into a
+            group that is not
                 `hidden`.
         """
         for name, keep in self.keep.items():
             index = structure.group_index.get(name)
             if index is None:
                 raise GraphError(
-                    f"mask: there is no group {name!r}; groups are {[g.name for g in structure.groups][:8]} ..."
+                    f"mask: there is no group {name!r}; groups are {list(structure.group_index)[:8]} ..."
                 )
             group = structure.groups[index]
             if keep.dtype != torch.bool or tuple(keep.shape) != (group.size,):
@@ -66,7 +67,9 @@ class NodeMask:
                     f"got {keep.dtype} {tuple(keep.shape)}"
                 )
             if not bool(keep.any()):
-                raise GraphError(f"mask: group {name!r} would be empty; keep at least one of its {group.size} nodes")
+                raise GraphError(
+                    f"mask: group {name!r} would be empty; keep at least one of its {group.size} nodes"
+                )
             if group.role != "hidden" and not bool(keep.all()):
                 raise GraphError(
                     f"mask: group {name!r} is {group.role!r} and cannot be cut; only hidden groups can"
@@ -87,7 +90,11 @@ class NodeMask:
         positions = kept_positions(graph.structure, self)
         state = dict(graph.state)
         for spec in graph.structure.tensors:
-            kept = [(d, positions[a]) for d, a in enumerate(spec.axes) if a is not None and positions[a] is not None]
+            kept = [
+                (d, positions[a])
+                for d, a in enumerate(spec.axes)
+                if a is not None and positions[a] is not None
+            ]
             if not kept or not state[spec.name].dtype.is_floating_point:
                 continue
             tensor = state[spec.name].detach().clone()
@@ -144,7 +151,9 @@ class EdgeMask:
         for name, value in self.values.items():
             spec = structure.tensor.get(name)
             if spec is None:
-                raise GraphError(f"mask: there is no tensor {name!r}; tensors are {list(structure.tensor)[:5]} ...")
+                raise GraphError(
+                    f"mask: there is no tensor {name!r}; tensors are {list(structure.tensor)[:5]} ..."
+                )
             if tuple(value.shape) != spec.shape:
                 raise GraphError(
                     f"mask: tensor {name!r} needs a mask of shape {list(spec.shape)}, got {list(value.shape)}"

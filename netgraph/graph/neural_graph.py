@@ -86,7 +86,9 @@ class NeuralGraph:
         for name, tensor in state.items():
             spec = self.structure.tensor.get(name)
             if spec is None:
-                raise GraphError(f"replace: the graph has no tensor {name!r}; it has {list(self.state)[:5]} ...")
+                raise GraphError(
+                    f"replace: the graph has no tensor {name!r}; it has {list(self.state)[:5]} ..."
+                )
             if tuple(tensor.shape) != spec.shape:
                 raise GraphError(
                     f"replace: tensor {name!r} should have shape {list(spec.shape)}, got {list(tensor.shape)}"
@@ -120,12 +122,12 @@ class NeuralGraph:
         tensor = self.state[block.tensor]
         if block.loop:
             rows = tensor.movedim(spec.out_axis, 0).narrow(0, block.dst_offset, block.dst.size)
-            return rows.reshape(block.dst.length, 1, block.dst.repeat, -1)
+            return rows.reshape(block.dst.length, 1, block.dst.repeat, spec.taps)
         pair = tensor.movedim((spec.out_axis, spec.in_axis), (0, 1))
         pair = pair.narrow(0, block.dst_offset, block.dst.size).narrow(1, block.src_offset, block.src.size)
         dst, src = block.dst, block.src
-        pair = pair.reshape(dst.length, dst.repeat, src.length, src.repeat, -1).transpose(1, 2)
-        return pair.reshape(dst.length, src.length, dst.repeat * src.repeat, -1)
+        pair = pair.reshape(dst.length, dst.repeat, src.length, src.repeat, spec.taps).transpose(1, 2)
+        return pair.reshape(dst.length, src.length, dst.repeat * src.repeat, spec.taps)
 
     def summary(self) -> str:
         """A short text: sizes, and one line per group."""

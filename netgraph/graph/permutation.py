@@ -55,17 +55,21 @@ def permute(graph: NeuralGraph, permutations: Mapping[str, Tensor]) -> NeuralGra
 def _index(structure: Structure, name: str) -> int:
     if name not in structure.group_index:
         raise GraphError(
-            f"permute: there is no group {name!r}; groups are {[g.name for g in structure.groups][:8]} ..."
+            f"permute: there is no group {name!r}; groups are {list(structure.group_index)[:8]} ..."
         )
     return structure.group_index[name]
 
 
 def _check(structure: Structure, name: str, permutation: Tensor) -> IntArray:
     size = structure.groups[structure.group_index[name]].size
-    given = permutation.cpu().numpy().astype(np.int64)
-    if given.shape != (size,) or not np.array_equal(np.sort(given), np.arange(size)):
-        raise GraphError(f"permute: group {name!r} needs a permutation of 0..{size - 1}, got {given.tolist()[:8]} ...")
-    return given
+    given = permutation.cpu().numpy()
+    whole = np.issubdtype(given.dtype, np.integer)
+    if not whole or given.shape != (size,) or not np.array_equal(np.sort(given), np.arange(size)):
+        raise GraphError(
+            f"permute: group {name!r} needs a permutation of 0..{size - 1} as integers, "
+            f"got {given.tolist()[:8]} ..."
+        )
+    return given.astype(np.int64)
 
 
 def _sources(axis: Axis, chosen: Mapping[int, IntArray]) -> IntArray:

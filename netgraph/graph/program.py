@@ -36,16 +36,46 @@ def resolve(target: str) -> Any:
     return overload
 
 
-def build_module(structure: Structure, state: Mapping[str, Tensor]) -> fx.GraphModule:
+class ProgramModule(fx.GraphModule):
+    """A module rebuilt from a graph: an ordinary `torch.fx.GraphModule` with its tensors under the names, and in
+    the order, of the module that was converted; unused and non-persistent ones are there too."""
+
+    def __init__(self, structure: Structure, state: Mapping[str, Tensor]) -> None:
+        root = nn.Module()
+        _populate(root, structure, state)
+        super().__init__(root, _fx_graph(structure), class_name="ProgramModule")
+        # fx copies what the program reads, and forgets which buffers are persistent: take all from the root
+        for own, made in (
+            (self._modules, root._modules),
+            (self._parameters, root._parameters),
+            (self._buffers, root._buffers),
+        ):
+            own.clear()
+            own.update(made)  # type: ignore[arg-type]
+        self._non_persistent_buffers_set = root._non_persistent_buffers_set
+        self.structure = structure
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ProgramModule:
+        named = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        new = build_module(self.structure, {s.name: named[s.name] for s in self.structure.tensors})
+        for mine, theirs in zip(self.modules(), new.modules(), strict=True):
+            theirs.training = mine.training
+        for name, parameter in new.named_parameters():
+            parameter.requires_grad_(named[name].requires_grad)
+        return new
+
+
+def build_module(structure: Structure, state: Mapping[str, Tensor]) -> ProgramModule:
     """Build the module; parameters and buffers are copies of `state`, under their own names."""
     if not structure.outputs:
         raise GraphError(
             "to_module: this graph has no program, because its module could not be traced; "
             "use load_into(module, graph) with the original class instead"
         )
-    vet(structure)
-    root = nn.Module()
-    _populate(root, structure, state)
+    return ProgramModule(structure, state)
+
+
+def _fx_graph(structure: Structure) -> fx.Graph:
     graph = fx.Graph()
     env: dict[str, fx.Node] = {name: graph.placeholder(_identifier(name)) for name in structure.inputs}
     symbols = {
@@ -91,7 +121,7 @@ def build_module(structure: Structure, state: Mapping[str, Tensor]) -> fx.GraphM
         tuple(outputs) if structure.out_spec else outputs[0] if len(outputs) == 1 else tuple(outputs)
     )
     _codegen(graph, structure)
-    return fx.GraphModule(root, graph, class_name="NetgraphModule")
+    return graph
 
 
 def _codegen(graph: fx.Graph, structure: Structure) -> None:

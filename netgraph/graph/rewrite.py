@@ -1,8 +1,8 @@
 """What an operator's constants become when its operands shrink.
 
-A traced program holds sizes as numbers (a view's shape, a convolution's groups). Each rule here derives the new
-numbers from the axes of the operator's operands and results; an operator without a rule holds no such number.
-Users add a rule with `@rewriter("name")`.
+A traced program holds sizes as numbers (a view's shape, a convolution's groups). Each rule here derives the
+new numbers from the axes of the operator's operands and results; an operator without a rule holds no such
+number. Users add a rule with `@rewriter("name")`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def rewriter(*kinds: str) -> Callable[[Rewriter], Rewriter]:
     def register(function: Rewriter) -> Rewriter:
         for kind in kinds:
             if kind in REWRITERS:
-                raise GraphError(f"rewriter: a rule for {kind!r} exists already; remove it from REWRITERS first")
+                raise GraphError(
+                    f"rewriter: a rule for {kind!r} exists already; remove it from REWRITERS first"
+                )
             REWRITERS[kind] = function
         return function
 
@@ -97,7 +99,8 @@ def _sizes(given: tuple[Any, ...], old: tuple[Any, ...], new: tuple[Any, ...]) -
     """Replace the sizes that changed; -1 (inferred or kept) and unchanged ones stay as written."""
     lead = len(new) - len(given)
     return tuple(
-        size if size == -1 or old[i + lead] == new[i + lead] else new[i + lead] for i, size in enumerate(given)
+        size if size == -1 or old[i + lead] == new[i + lead] else new[i + lead]
+        for i, size in enumerate(given)
     )
 
 
@@ -137,10 +140,14 @@ def _slice(op: Operator, cut: Cut) -> Operator:
     first, last, _ = slice(start, stop).indices(len(kept))
     if step != 1:
         if kept[first:last:step].all() and not kept[first:last].all():
-            raise GraphError(f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups")
+            raise GraphError(
+                f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups"
+            )
         phases = [kept[first + i : last : step] for i in range(step)]
         if any(len(p) != len(phases[0]) or not np.array_equal(p, phases[0]) for p in phases):
-            raise GraphError(f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups")
+            raise GraphError(
+                f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups"
+            )
     begin, width = int(kept[:first].sum()), int(kept[first:last].sum())
     return replace(op, args=(op.args[0], dim, begin, begin + width, step))
 

@@ -30,11 +30,6 @@ def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
     >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
     >>> graph = netgraph.to_graph(net, torch.randn(4, 2))
     >>> small = netgraph.select(graph, netgraph.NodeMask({"0": torch.tensor([True, False, True])}))
-    >>> small.to_module()
-    NetgraphModule(
-      (0): Module()
-      (2): Module()
-    )
     >>> small.state["2.weight"].shape
     torch.Size([1, 2])
     """

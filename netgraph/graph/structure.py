@@ -161,6 +161,11 @@ class TensorSpec:
         """Number of scalars."""
         return prod(self.shape)
 
+    @property
+    def taps(self) -> int:
+        """Scalars per edge of a block, or per node position: the dimensions that are no channel axis."""
+        return prod(n for d, n in enumerate(self.shape) if d not in (self.out_axis, self.in_axis))
+
 
 class Block(NamedTuple):
     """The edges that one tensor puts between two runs of nodes.
@@ -179,9 +184,7 @@ class Block(NamedTuple):
     @property
     def edges(self) -> int:
         """Number of edges, parallel ones counted."""
-        if self.loop:
-            return self.dst.length
-        return self.dst.size * self.src.size
+        return self.dst.size if self.loop else self.dst.size * self.src.size
 
 
 class Join(NamedTuple):

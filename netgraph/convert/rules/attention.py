@@ -28,5 +28,7 @@ def attention(p: Propagation, op: Operator) -> Fields:
         own = p.concrete(mask)
         dims = frozenset(d + len(scores_shape) - len(own) for d, n in enumerate(own) if n > 1)
         everywhere = frozenset(range(len(scores_shape)))
-        scores = p.merge([(scores, everywhere), ([f.broadcast_to(scores_shape) for f in p.fields(mask)], dims)])
+        scores = p.merge(
+            [(scores, everywhere), ([f.broadcast_to(scores_shape) for f in p.fields(mask)], dims)]
+        )
     return p.contract([(scores, lead + "TS", scores_shape), (fields[2], lead + "SV", shapes[2])], lead + "TV")

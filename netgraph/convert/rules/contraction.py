@@ -19,7 +19,8 @@ def linear(p: Propagation, op: Operator) -> Fields:
         rank = len(p.concrete(x))
         lead = ascii_letters[: rank - 1]
         fields = p.contract(
-            [(p.fields(x), lead + "Y", p.concrete(x)), (p.fields(weight), "ZY", p.concrete(weight))], lead + "Z"
+            [(p.fields(x), lead + "Y", p.concrete(x)), (p.fields(weight), "ZY", p.concrete(weight))],
+            lead + "Z",
         )
         return _add_bias(p, op, fields, bias)
     name, (out_axis, in_axis) = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,6 +69,7 @@ def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
         result = function(f, *rest, **kwargs)
         if op.kind in {"select", "slice", "narrow", "flip", "roll", "diagonal"}:
             _freeze_picked(p, op, f, result)
+        _freeze_singled(p, f, result if op.unpack else [result])
         moved.append(result)
     if op.unpack:
         return [[m[i] for m in moved] for i in range(len(op.results))]
@@ -90,11 +92,24 @@ def _freeze_picked(p: Propagation, op: Operator, before: torch.Tensor, after: to
         return
     if op.kind == "narrow":
         return
-    dims = op.args[1] if op.kind == "flip" else op.args[2] if op.kind == "roll" and len(op.args) > 2 else op.args[1]
+    dims = (
+        op.args[1]
+        if op.kind == "flip"
+        else op.args[2]
+        if op.kind == "roll" and len(op.args) > 2
+        else op.args[1]
+    )
     touched = {d % before.dim() for d in (p.number(dims) if isinstance(dims, tuple) else [p.number(dims)])}
     running = varying(before)
     if op.kind == "diagonal" or (running and running <= touched):
         p.freeze(before)
+
+
+def _freeze_singled(p: Propagation, before: torch.Tensor, pieces: Sequence[torch.Tensor]) -> None:
+    """A piece of one channel no longer shows along which dimension it is one: that channel stays."""
+    for piece in pieces:
+        if varying(before) and not varying(p.space.normal(piece)):
+            p.freeze(piece)
 
 
 def _remember_view(p: Propagation, op: Operator) -> None:
@@ -180,9 +195,15 @@ def pad(p: Propagation, op: Operator) -> Fields:
                     moved = moved.narrow(dim, 0, 1)
                     continue
                 ends = [p.space.fresh(max(n, 0)) for n in pads[2 * i : 2 * i + 2]]
-                body = moved.narrow(dim, max(-pads[2 * i], 0), moved.shape[dim] + sum(min(n, 0) for n in pads[2 * i : 2 * i + 2]))
+                body = moved.narrow(
+                    dim,
+                    max(-pads[2 * i], 0),
+                    moved.shape[dim] + sum(min(n, 0) for n in pads[2 * i : 2 * i + 2]),
+                )
                 shape = list(body.shape)
-                sides = [along(e, dim, [len(e) if d == dim else n for d, n in enumerate(shape)]) for e in ends]
+                sides = [
+                    along(e, dim, [len(e) if d == dim else n for d, n in enumerate(shape)]) for e in ends
+                ]
                 moved = torch.cat([sides[0], body, sides[1]], dim)
         out.append(moved.expand(result))
     return out
@@ -201,7 +222,9 @@ def pick(p: Propagation, op: Operator) -> Fields:
             touched = set(range(len(shape)))
         width = len(result) - (len(shape) - len(touched))
         first = min(touched)
-        place = {d: d if d < first else d - len(touched) + width for d in range(len(shape)) if d not in touched}
+        place = {
+            d: d if d < first else d - len(touched) + width for d in range(len(shape)) if d not in touched
+        }
     else:
         touched = {op.args[1] % len(shape)}
         place = {d: d for d in range(len(shape)) if d not in touched}

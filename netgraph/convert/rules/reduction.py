@@ -8,8 +8,28 @@ from netgraph.convert.rules.elementwise import elementwise, tensor_refs
 from netgraph.graph import Operator
 
 
-@rule("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod", "norm", "linalg_vector_norm", "logsumexp",
-      "any", "all", "argmax", "argmin", "var_mean", "std_mean", "nansum", "median")
+@rule(
+    "mean",
+    "sum",
+    "amax",
+    "amin",
+    "max",
+    "min",
+    "var",
+    "std",
+    "prod",
+    "norm",
+    "linalg_vector_norm",
+    "logsumexp",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "var_mean",
+    "std_mean",
+    "nansum",
+    "median",
+)
 def reduce(p: Propagation, op: Operator) -> Fields | list[Fields] | None:
     source = op.args[0]
     if len(tensor_refs(op)) > 1:  # max(a, b)
@@ -73,6 +93,13 @@ for _count in (1, 2, 3):
         f"lp_pool{_count}d",
     )(_spatial(_count))
 rule("upsample_nearest1d", "upsample_linear1d")(_spatial(1))
-rule("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "grid_sampler", "_upsample_bilinear2d_aa",
-     "_upsample_nearest_exact2d", "replication_pad_2d")(_spatial(2))
+rule(
+    "upsample_nearest2d",
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+    "grid_sampler",
+    "_upsample_bilinear2d_aa",
+    "_upsample_nearest_exact2d",
+    "replication_pad_2d",
+)(_spatial(2))
 rule("upsample_nearest3d", "upsample_trilinear3d")(_spatial(3))

@@ -21,8 +21,28 @@ def embedding(p: Propagation, op: Operator) -> Fields:
     return p.produce(op.results[0], -1, p.tensor_axis(name, columns)) + passing
 
 
-@rule("arange", "zeros", "ones", "full", "empty", "rand", "randn", "scalar_tensor", "new_zeros", "new_ones",
-      "new_full", "new_empty", "eye", "linspace", "one_hot", "size", "sym_size", "tril_indices", "meshgrid")
+@rule(
+    "arange",
+    "zeros",
+    "ones",
+    "full",
+    "empty",
+    "rand",
+    "randn",
+    "scalar_tensor",
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "new_empty",
+    "eye",
+    "linspace",
+    "one_hot",
+    "size",
+    "sym_size",
+    "tril_indices",
+    "meshgrid",
+)
 def nothing(p: Propagation, op: Operator) -> list[Fields] | Fields:
-    """Values without channels; tied to channels later, they freeze them, since their length is written down."""
-    return [[] for _ in op.results] if op.unpack else []
+    """Values without channels; tied to channels later they freeze them: their length is written down."""
+    empty: list[Fields] = [[] for _ in op.results]
+    return empty if op.unpack else []

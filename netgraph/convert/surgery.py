@@ -1,0 +1,189 @@
+"""Cut channels out of the user's own module: all or nothing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from netgraph.convert.attributes import changed_constants, refresh_layer, refresh_numbers
+from netgraph.errors import SurgeryError
+from netgraph.graph import NeuralGraph, NodeMask, Size, select, to_dtype
+from netgraph.graph.structure import Structure
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool = False) -> M:
+    """Cut a module down to what a mask keeps; its class and its `forward` stay.
+
+    Parameters, buffers, and the attributes that layers derive from their widths are changed. The result is
+    compared with `select(graph, mask).to_module()` on random inputs before anything is given back, so a
+    module is either cut rightly or not at all.
+
+    Args:
+        module: the module that `graph` was made from (its weights may have been trained further since).
+        graph: its graph.
+        mask: the nodes to keep.
+        inplace: cut the module itself (parameters stay the same objects, without gradients) rather
+        than a copy.
+
+    Raises:
+        SurgeryError: the module's `forward` holds a size that no attribute holds, so that only the rebuilt
+            module can be cut; nothing was touched.
+        GraphError: the mask does not fit the graph.
+
+    >>> import torch, netgraph
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+    >>> graph = netgraph.to_graph(net, torch.zeros(1, 2))
+    >>> mask = netgraph.NodeMask({"0": torch.tensor([True, False, False, True])})
+    >>> netgraph.apply_mask(net, graph, mask)
+    Sequential(
+      (0): Linear(in_features=2, out_features=2, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=2, out_features=1, bias=True)
+    )
+    """
+    current = _current(module, graph)
+    small = select(current, mask)
+    trial = copy.deepcopy(module)
+    _cut(trial, current, small)
+    _verify(trial, small)
+    if not inplace:
+        return trial
+    _transplant(trial, module)
+    return module
+
+
+def cuttable(module: nn.Module, graph: NeuralGraph) -> frozenset[str]:
+    """Names of the hidden groups that surgery can cut without giving up the module's class.
+
+    Found by trying: all groups at once, and one by one only if that fails.
+    """
+    hidden = [g for g in graph.structure.groups if g.role == "hidden"]
+    # Neighbours lose different shares, so that a module that only works where two groups agree is found out.
+    many = {g.name: _every(g.size, 3, 1) if i % 2 else _every(g.size, 2, 1) for i, g in enumerate(hidden)}
+    one = {g.name: torch.arange(g.size) == 0 for g in hidden}
+    if _works(module, graph, many) and _works(module, graph, one):
+        return frozenset(many)
+    return frozenset(n for n in many if all(_works(module, graph, {n: keep[n]}) for keep in (many, one)))
+
+
+def _every(size: int, step: int, dropped: int) -> Tensor:
+    """Keep all but one of every `step` nodes."""
+    return torch.arange(size) % step != dropped
+
+
+def _works(module: nn.Module, graph: NeuralGraph, keep: dict[str, Tensor]) -> bool:
+    try:
+        apply_mask(module, graph, NodeMask(keep))
+    except SurgeryError:
+        return False
+    return True
+
+
+def _current(module: nn.Module, graph: NeuralGraph) -> NeuralGraph:
+    """The graph with the module's present weights."""
+    present = {n: t.detach() for n, t in module.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
+    order = set(graph.structure.order)
+    if set(present) != order:
+        raise SurgeryError(
+            f"apply_mask: the graph knows {sorted(order - set(present))[:3]} that the module lacks, and "
+            f"lacks {sorted(set(present) - order)[:3]}; convert this module with to_graph first"
+        )
+    for spec in graph.structure.tensors:
+        if spec.name in present and tuple(present[spec.name].shape) != spec.shape:
+            raise SurgeryError(
+                f"apply_mask: tensor {spec.name!r} is {list(present[spec.name].shape)} in the module and "
+                f"{list(spec.shape)} in the graph; convert the module as it is now with to_graph first"
+            )
+    return graph.replace({n: t for n, t in present.items() if n in graph.structure.tensor})
+
+
+def _cut(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
+    touched = set()
+    for spec in graph.structure.tensors:
+        new = small.structure.tensor[spec.name]
+        if spec.kind == "constant" or new.shape == spec.shape:
+            continue
+        path, _, leaf = spec.name.rpartition(".")
+        owner = module.get_submodule(path)
+        getattr(owner, leaf).data = small.state[spec.name].clone()
+        touched.add(path)
+        touched.update(n.rpartition(".")[0] for n, first in graph.structure.aliases if first == spec.name)
+    modules = dict(module.named_modules())
+    for path, changes in changed_constants(graph.structure, small.structure).items():
+        if path in modules:
+            refresh_numbers(modules[path], changes)
+    for path in touched:
+        refresh_layer(modules[path])
+
+
+def _verify(module: nn.Module, small: NeuralGraph) -> None:
+    args, kwargs = random_inputs(small.structure)
+    modes = [(m, m.training) for m in module.modules()]
+    with torch.no_grad():
+        expected = small.to_module().eval()(*args, **kwargs)
+        try:
+            given = module.eval()(*args, **kwargs)
+        except Exception as error:
+            raise SurgeryError(
+                _refusal(f"its forward fails: {str(error).strip().splitlines()[0][:160]}")
+            ) from error
+    for m, mode in modes:
+        m.training = mode
+    for a, b in zip(pytree.tree_leaves(given), pytree.tree_leaves(expected), strict=True):
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            near = a.shape == b.shape and torch.allclose(
+                a.double(),
+                b.double(),
+                rtol=1e-3,
+                atol=1e-4 * float(b.abs().max().clamp(min=1e-6)),
+                equal_nan=True,
+            )
+            if not near:
+                raise SurgeryError(_refusal("its forward computes something else than the cut graph"))
+
+
+def _refusal(why: str) -> str:
+    return (
+        f"apply_mask: the module cannot be cut and keep its class, because {why}; nothing was changed. "
+        "Use the rebuilt module instead: select(graph, mask).to_module(), or prune(..., rebuild=True)"
+    )
+
+
+def random_inputs(structure: Structure) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the shapes and types that a program takes: noise, or zeros and ones for integers."""
+    examples = {s.name: s.example for s in structure.symbols}
+    generator = torch.Generator().manual_seed(0)
+    flat: list[Any] = []
+    for name in structure.inputs:
+        value = structure.value[name]
+        if value.dtype == "constant":
+            flat.append(None)
+            continue
+        shape = [d.factor * examples[d.symbol] if isinstance(d, Size) else d for d in value.shape]
+        dtype = to_dtype(value.dtype)
+        if dtype.is_floating_point:
+            flat.append(torch.randn(shape, generator=generator).to(dtype))
+        else:
+            flat.append(torch.randint(0, 2, shape, generator=generator).to(dtype))
+    if not structure.in_spec:
+        return tuple(flat), {}
+    args, kwargs = pytree.tree_unflatten(flat, pytree.treespec_loads(structure.in_spec))
+    return tuple(args), dict(kwargs)
+
+
+def _transplant(source: nn.Module, target: nn.Module) -> None:
+    """Give a module the widths and attributes of its cut copy; parameters stay the same objects."""
+    for new, old in zip(source.modules(), target.modules(), strict=True):
+        for name, tensor in [*new._parameters.items(), *new._buffers.items()]:
+            own = getattr(old, name)
+            if tensor is not None and own.shape != tensor.shape:
+                own.data, own.grad = tensor.data, None
+        for name, value in vars(new).items():
+            if not name.startswith("_") and isinstance(value, (int, tuple)) and vars(old).get(name) != value:
+                setattr(old, name, value)

@@ -1,0 +1,139 @@
+"""Cutting the user's own module: right or not at all."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from netgraph import NodeMask, apply_mask, select, to_graph
+from netgraph.convert import cuttable
+from netgraph.errors import GraphError, SurgeryError
+from netgraph.graph import NeuralGraph, same_bytes
+from netgraph.zoo import DigitsResNet, resnet8
+from tests.convert.cases import CASES, Case
+
+UNCUTTABLE = {
+    # nn.MultiheadAttention derives its head size from the width of its input
+    "attention": {"stem", "mix", "mix.out_proj"},
+    "attention, weights asked for": {"stem", "mix", "mix.out_proj"},
+    "attention, inner": {"stem", "mix", "mix.out_proj"},
+    "encoder": {"0", "1.self_attn", "2.self_attn"},
+    "encoder, inner": {"0", "1.self_attn", "2.self_attn"},
+    # sizes written down in the forward: pad widths, split sizes
+    "padded shortcut": {"b"},
+    "chunk": {"a", "a~2"},
+    "split": {"a", "a~2"},
+}
+
+
+def mask_of(graph: NeuralGraph, names: Any) -> NodeMask:
+    sizes = {g.name: g.size for g in graph.structure.groups}
+    return NodeMask({n: torch.randperm(sizes[n]) < max(1, sizes[n] // 2) for n in names})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_cuttable_groups_can_be_cut_and_no_others(case: Case) -> None:
+    module, inputs = case.make()
+    graph = to_graph(module, inputs, product=case.product)
+    hidden = {g.name for g in graph.structure.groups if g.role == "hidden"}
+    found = cuttable(module, graph)
+    assert hidden - found == UNCUTTABLE.get(case.name, set())
+    for name in found:
+        small = select(graph, mask := mask_of(graph, [name]))
+        cut = apply_mask(module, graph, mask)
+        assert type(cut) is type(module)
+        assert cut.state_dict().keys() == module.state_dict().keys()
+        for key, tensor in cut.state_dict().items():
+            assert same_bytes(tensor, small.to_state_dict()[key])
+
+
+@pytest.mark.parametrize("make", [DigitsResNet, resnet8], ids=["digits", "padded shortcuts"])
+def test_a_residual_network_is_cut_in_all_groups_at_once(make: Any) -> None:
+    module = make().eval()
+    x = torch.randn(2, 1 if make is DigitsResNet else 3, 16, 16)
+    graph = to_graph(module, x)
+    mask = mask_of(graph, [g.name for g in graph.structure.groups if g.role == "hidden"])
+    cut = apply_mask(module, graph, mask)
+    torch.testing.assert_close(cut(x), mask.apply(graph).to_module().eval()(x), rtol=1e-4, atol=1e-5)
+    for layer in cut.modules():
+        if isinstance(layer, nn.Conv2d):
+            assert (layer.out_channels, layer.in_channels) == tuple(layer.weight.shape[:2])
+    cut.train()(x).sum().backward()
+
+
+def test_in_place_keeps_the_parameter_objects() -> None:
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)).train()
+    graph = to_graph(module, torch.randn(3, 4))
+    parameters = list(module.parameters())
+    given = apply_mask(module, graph, NodeMask({"0": torch.arange(8) < 3}), inplace=True)
+    assert given is module and all(a is b for a, b in zip(parameters, module.parameters(), strict=True))
+    assert (module[0].out_features, module[1].num_features, module[3].in_features) == (3, 3, 3)
+    assert module.training
+    module(torch.randn(5, 4)).sum().backward()
+
+
+def test_the_weights_of_today_are_cut() -> None:
+    module = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    graph = to_graph(module, torch.randn(3, 4)).clone()
+    with torch.no_grad():
+        module[0].weight.fill_(5)
+    cut = apply_mask(module, graph, NodeMask({"0": torch.arange(8) < 3}))
+    assert bool((cut[0].weight == 5).all())
+
+
+class Hard(nn.Module):
+    """Its forward knows the width of its hidden layer by heart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.b(self.a(x).view(-1, 8))
+        return out
+
+
+class Told(Hard):
+    """The same, but an attribute holds the width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.b(self.a(x).view(-1, self.width))
+        return out
+
+
+def test_a_forward_with_a_size_of_its_own_is_refused_untouched() -> None:
+    module = Hard()
+    graph = to_graph(module, torch.randn(3, 4))
+    before = copy.deepcopy(module.state_dict())
+    mask = NodeMask({"a": torch.arange(8) < 3})
+    with pytest.raises(SurgeryError, match=r"nothing was changed.*select\(graph, mask\)\.to_module"):
+        apply_mask(module, graph, mask, inplace=True)
+    assert all(same_bytes(t, before[n]) for n, t in module.state_dict().items())
+    assert module.a.out_features == 8
+    assert select(graph, mask).to_module()(torch.randn(5, 4)).shape == (5, 2)
+
+
+def test_an_attribute_that_holds_the_size_is_updated() -> None:
+    module = Told()
+    graph = to_graph(module, torch.randn(3, 4))
+    cut = apply_mask(module, graph, NodeMask({"a": torch.arange(8) < 3}))
+    assert cut.width == 3 and module.width == 8
+
+
+def test_a_graph_of_something_else_is_refused() -> None:
+    graph = to_graph(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), torch.randn(3, 4))
+    mask = NodeMask({"0": torch.arange(8) < 3})
+    with pytest.raises(SurgeryError, match="convert this module with to_graph first"):
+        apply_mask(nn.Linear(4, 8), graph, mask)
+    with pytest.raises(SurgeryError, match=r"'0.weight' is \[9, 4\] in the module and \[8, 4\] in the graph"):
+        apply_mask(nn.Sequential(nn.Linear(4, 9), nn.Linear(9, 2)), graph, mask)
+    with pytest.raises(GraphError, match="no group 'x'"):
+        apply_mask(
+            nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), graph, NodeMask({"x": torch.ones(8).bool()})
+        )
