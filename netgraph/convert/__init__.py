@@ -1,8 +1,29 @@
 """Module to graph and back, and surgery on the user's own module."""
 
+from netgraph.convert.dgl_ import from_dgl, to_dgl
+from netgraph.convert.flat import FlatGraph, flatten, unflatten
 from netgraph.convert.load import load_into
+from netgraph.convert.networkx_ import from_networkx, to_networkx
 from netgraph.convert.propagate import RULES, rule
+from netgraph.convert.pyg import from_pyg, to_pyg
 from netgraph.convert.surgery import apply_mask, cuttable, random_inputs
 from netgraph.convert.to_graph import to_graph
 
-__all__ = ["RULES", "apply_mask", "cuttable", "load_into", "random_inputs", "rule", "to_graph"]
+__all__ = [
+    "to_graph",
+    "load_into",
+    "apply_mask",
+    "cuttable",
+    "to_pyg",
+    "from_pyg",
+    "to_networkx",
+    "from_networkx",
+    "to_dgl",
+    "from_dgl",
+    "FlatGraph",
+    "flatten",
+    "unflatten",
+    "rule",
+    "RULES",
+    "random_inputs",
+]

@@ -114,6 +114,7 @@ def _tensor_axes(walk: Propagation, name: str, tensor: Tensor) -> list[IntArray 
         long = [d for d in wanted if tensor.shape[d] > 1]
         touched = [d for d in long if found[d] is not None]
         wanted = (touched + [d for d in long if d not in touched])[: max(2, len(touched))]
+        wanted = wanted[:2] + [d for d in wanted[2:] if not _fixed(walk, found[d])]
     axes: list[IntArray | None] = []
     for dim in range(tensor.dim()):
         labels = found[dim]
@@ -125,6 +126,10 @@ def _tensor_axes(walk: Propagation, name: str, tensor: Tensor) -> list[IntArray 
             labels = None
         axes.append(None if labels is None or len(labels) == 0 else np.asarray(labels.numpy()))
     return axes
+
+
+def _fixed(walk: Propagation, labels: Tensor | None) -> bool:
+    return labels is None or bool(walk.space.marks(labels).all())
 
 
 def _value_axes(walk: Propagation, name: str) -> list[IntArray | None]:

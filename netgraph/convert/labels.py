@@ -51,7 +51,10 @@ class LabelSpace:
     def find(self, labels: Tensor) -> Tensor:
         """`roots` of a label tensor; expanded dimensions stay expanded."""
         small = compact(labels)
-        return torch.from_numpy(self.roots(small.numpy())).expand(labels.shape)
+        return self._rooted(small).expand(labels.shape)
+
+    def _rooted(self, labels: Tensor) -> Tensor:
+        return torch.from_numpy(self.roots(labels.reshape(-1).numpy())).view(labels.shape)
 
     def union(self, a: Tensor, b: Tensor) -> None:
         """Unite two label tensors element by element, broadcasting."""
@@ -88,7 +91,7 @@ class LabelSpace:
 
     def normal(self, labels: Tensor) -> Tensor:
         """The same labels as roots, with every dimension along which they do not change expanded."""
-        small = torch.from_numpy(self.roots(compact(labels).numpy()))
+        small = self._rooted(compact(labels))
         for dim in range(small.dim()):
             first = small.narrow(dim, 0, 1) if small.shape[dim] else small
             if small.shape[dim] > 1 and bool((small == first).all()):

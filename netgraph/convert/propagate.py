@@ -9,7 +9,8 @@ dimension),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -55,18 +56,27 @@ class Propagation:
         shapes: shape of every tensor of the state.
         product: what remains whole where channels form a table (heads x head dimensions, convolution groups):
             `outer` keeps whole rows (heads, groups), `inner` the same columns of every row.
+        ordered: names of tensors whose entries are no weights (index tables): their axes are fixed.
     """
 
-    def __init__(self, program: Trace, shapes: Mapping[str, tuple[int, ...]], product: Product) -> None:
+    def __init__(
+        self,
+        program: Trace,
+        shapes: Mapping[str, tuple[int, ...]],
+        product: Product,
+        ordered: Container[str] = (),
+    ) -> None:
         self.space = LabelSpace()
         self.program = program
         self.product = product
+        self.ordered = ordered
         self.tensor_shapes = shapes
         self.tensor_fields: dict[str, list[Tensor | None]] = {}
         self.values: dict[str, Fields] = {}
         self.roles: dict[str, tuple[int, int]] = {}
         self.taps: dict[str, set[int]] = {}
         self.views: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self.computed: dict[str, str] = {}
         self.single: dict[tuple[str, int], Tensor] = {}
         self.unknown: dict[str, None] = {}
         self._tuples: dict[tuple[int, ...], int] = {}
@@ -103,6 +113,16 @@ class Propagation:
         for name, fields in zip(op.results, per_result, strict=True):
             normal = [self.space.normal(f.expand(self.concrete(name))) for f in fields]
             self.values[name] = [f for f in normal if varying(f)]
+        self._follow(op)
+
+    def _follow(self, op: Operator) -> None:
+        """Remember which values are a state tensor in another guise (standardised, scaled, reshaped)."""
+        first = op.args[0] if op.args else None
+        if not isinstance(first, Ref) or op.unpack or not op.results:
+            return
+        name = first.name if first.kind == "tensor" else self.computed.get(first.name)
+        if name is not None and prod(self.tensor_shapes[name]) == prod(self.concrete(op.results[0])):
+            self.computed[op.results[0]] = name
 
     def _products(self) -> None:
         """Where labels still form a table on a value, what is kept must be a product: unite along its
@@ -140,7 +160,7 @@ class Propagation:
         fields = self.tensor_fields.setdefault(name, [None] * len(shape))
         labels = fields[dim]
         if labels is None:
-            labels = fields[dim] = self.space.fresh(shape[dim])
+            labels = fields[dim] = self.space.fresh(shape[dim], FIXED if name in self.ordered else 0)
         return labels
 
     def fields(self, ref: Any) -> Fields:
@@ -157,6 +177,11 @@ class Propagation:
         if isinstance(ref, Ref) and ref.kind == "tensor":
             return ref.name, tuple(range(len(self.tensor_shapes[ref.name])))
         return self.views.get(ref.name) if isinstance(ref, Ref) else None
+
+    def behind(self, ref: Any) -> str | None:
+        """The state tensor that a computed weight of the same shape was made from."""
+        name = self.computed.get(ref.name) if isinstance(ref, Ref) and ref.kind == "value" else None
+        return name if name is not None and self.tensor_shapes[name] == self.concrete(ref) else None
 
     def freeze(self, labels: Tensor) -> None:
         """Forbid these channels to move: something we do not know depends on their order or number."""
@@ -299,9 +324,12 @@ class Propagation:
 
     def consume(self, ref: Ref, dim: int, weight: str, axis: int) -> None:
         """Tie what flows along a value's dimension to an axis of a weight."""
+        self.tie(ref, dim, self.tensor_axis(weight, axis))
+
+    def tie(self, ref: Ref, dim: int, labels: Tensor) -> None:
+        """Tie what flows along a value's dimension to labels."""
         shape = self.concrete(ref)
         dim %= len(shape)
-        labels = self.tensor_axis(weight, axis)
         flowing = self.axis(self.fields(ref), dim, shape)
         if flowing is None and shape[dim] == 1 and ref.kind == "value":
             if (ref.name, dim) not in self.single:

@@ -75,7 +75,8 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
         program = Trace()
     state, kinds, persistent, aliases = _collect(module, program)
     _resolve_aliases(program, dict(aliases))
-    walk = Propagation(program, {n: tuple(t.shape) for n, t in state.items()}, product)
+    numbers = {n for n, t in state.items() if not (t.is_floating_point() or t.is_complex())}
+    walk = Propagation(program, {n: tuple(t.shape) for n, t in state.items()}, product, numbers)
     walk.run()
     if walk.unknown:
         warnings.warn(

@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 
 from netgraph.errors import ConversionError
 from netgraph.graph import Operator, Ref, Size, Symbol, TorchConstant, dtype_name
+from netgraph.graph.vetting import vet_call, vet_spec
 
 Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
@@ -148,12 +149,13 @@ class _Importer:
         for spec, result in zip(self.program.graph_signature.output_specs, results, strict=True):
             if spec.kind == OutputKind.USER_OUTPUT:
                 self.out.outputs.append(self._argument(result))
-        with contextlib.suppress(
-            Exception
-        ):  # a spec of a type that JSON does not know: flat calls still work
+        with contextlib.suppress(Exception):  # a nesting that a file could not hold: flat calls still work
             in_spec = pytree.treespec_dumps(self.program.call_spec.in_spec)
-            self.out.out_spec = pytree.treespec_dumps(self.program.call_spec.out_spec)
-            self.out.in_spec = in_spec
+            out_spec = pytree.treespec_dumps(self.program.call_spec.out_spec)
+            vet_spec(in_spec)
+            vet_spec(out_spec)
+            vet_call(in_spec)
+            self.out.in_spec, self.out.out_spec = in_spec, out_spec
         return self.out
 
     def _placeholder(self, node: fx.Node, spec: Any) -> None:

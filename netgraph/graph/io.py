@@ -8,7 +8,7 @@ import os
 import secrets
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,10 +34,10 @@ _COMPLEX = {"complex32": "float16", "complex64": "float32", "complex128": "float
 def save_graph(graph: NeuralGraph, path: str | os.PathLike[str]) -> None:
     """Write a graph to one safetensors file, all of it or nothing.
 
-    The tensors of the state are the file's tensors, under their own names, so any safetensors reader can list
-    them. The structure stands as JSON in the file's metadata (`structure`), with `format`, `version` and the
-    `sha256` of that text. Tied tensors are written once; other tensors that share memory are written apart.
-    The file appears under its name only when it is complete.
+    The tensors of the state are the file's tensors, under their own names, so any safetensors reader can
+    list them. The file's metadata has one entry, `netgraph`: the structure as JSON, with its format version
+    and its `sha256`. Tied tensors are written once; other tensors that share memory are written apart. The
+    file appears under its name only when it is complete, and equal graphs make equal files.
 
     The digest covers the structure and not the weights: a stride that one wrong bit turned from 1 to 3 would
     load without complaint and compute something else, while hashing the weights would double the time to load
@@ -69,12 +69,15 @@ def save_graph(graph: NeuralGraph, path: str | os.PathLike[str]) -> None:
             f"save_graph: expected the path of a file in an existing folder, got {str(target)!r}"
         )
     _check_runnable("save_graph", graph.structure)
-    text = json.dumps(encode_structure(graph.structure), separators=(",", ":"), ensure_ascii=False)
-    metadata = {"format": FORMAT, "version": str(VERSION), "sha256": _sha256(text), "structure": text}
-    # Not `tempfile`: its files are readable by their owner only, and the mode survives the renaming.
+    data = encode_structure(graph.structure)
+    # One entry only: safetensors writes the entries of the metadata in an order of chance.
+    metadata = {FORMAT: _dumps({"sha256": _sha256(data), **data})}
     partial = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         save_file(_storable(graph.state), partial, metadata=metadata)
+        partial.chmod(mode)  # safetensors makes files that only their owner can read
         _flush(partial)
         os.replace(partial, target)
         _flush(target.parent)
@@ -196,28 +199,26 @@ def _check_header(path: Path) -> None:
 
 
 def _read_structure(path: Path, metadata: dict[str, str]) -> Structure:
-    if metadata.get("format") != FORMAT or "structure" not in metadata:
+    if FORMAT not in metadata:
         raise GraphFileError(
             f"load_graph: {str(path)!r} holds tensors but no neural graph; "
             "load it into its module and convert that with netgraph.to_graph"
         )
-    if metadata.get("version") != str(VERSION):
-        raise GraphFileError(
-            f"load_graph: expected format version {VERSION}, {str(path)!r} has "
-            f"{metadata.get('version', 'none')[:20]}; read it with the netgraph that wrote it"
-        )
-    text = metadata["structure"]
-    if metadata.get("sha256") != _sha256(text):
+    try:
+        data = json.loads(metadata[FORMAT])
+        digest = data.pop("sha256")
+        # Another version may compute its digest otherwise, and deserves its own message.
+        intact = data.get("version") != VERSION or digest == _sha256(data)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        intact = False
+    if not intact:
         raise GraphFileError(
             f"load_graph: the structure in {str(path)!r} does not match its sha256; get the file again"
         )
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise GraphFileError(
-            f"load_graph: the structure in {str(path)!r} is no JSON ({_short(error)}); get the file again"
-        ) from None
-    structure = decode_structure(data)
+        structure = decode_structure(data)
+    except GraphFileError as error:
+        raise GraphFileError(f"load_graph: {str(path)!r} cannot be read: {error}") from None
     _check_runnable("load_graph", structure)
     return structure
 
@@ -231,8 +232,12 @@ def _check_runnable(operation: str, structure: Structure) -> None:
         raise GraphFileError(f"{operation}: graph files hold torch's own operators only; {error}") from None
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def _dumps(data: dict[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _sha256(data: dict[str, Any]) -> str:
+    return hashlib.sha256(_dumps(data).encode()).hexdigest()
 
 
 def _short(error: Exception) -> str:

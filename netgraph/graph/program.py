@@ -37,10 +37,13 @@ def resolve(target: str) -> Any:
 
 
 class ProgramModule(fx.GraphModule):
-    """A module rebuilt from a graph: an ordinary `torch.fx.GraphModule` with its tensors under the names, and in
-    the order, of the module that was converted; unused and non-persistent ones are there too."""
+    """A module rebuilt from a graph: an ordinary `torch.fx.GraphModule`.
+
+    Its tensors have the names and the order of the converted module's, unused and non-persistent ones too.
+    """
 
     def __init__(self, structure: Structure, state: Mapping[str, Tensor]) -> None:
+        vet(structure)  # fx is about to write its names into source text
         root = nn.Module()
         _populate(root, structure, state)
         super().__init__(root, _fx_graph(structure), class_name="ProgramModule")
@@ -144,6 +147,12 @@ def _populate(root: nn.Module, structure: Structure, state: Mapping[str, Tensor]
             else data
         )
     alias = dict(structure.aliases)
+    taken = {name.split(".")[0] for name in structure.tensor} & set(dir(fx.GraphModule))
+    if taken:
+        raise GraphError(
+            f"to_module: {sorted(taken)[0]!r} is an attribute of every torch.fx.GraphModule, so no layer "
+            "or tensor of a rebuilt module can be called so; rename it in the original and convert again"
+        )
     ordered = list(structure.order) + [
         s.name for s in structure.tensors if s.name not in set(structure.order)
     ]
@@ -152,9 +161,9 @@ def _populate(root: nn.Module, structure: Structure, state: Mapping[str, Tensor]
         owner = root
         *path, leaf = name.split(".")
         for part in path:
-            if not hasattr(owner, part):
-                owner.add_module(part, nn.Module())
-            owner = getattr(owner, part)
+            inner = owner._modules.get(part) or nn.Module()
+            owner._modules[part] = inner
+            owner = inner
         tensor = made[spec.name]
         if isinstance(tensor, nn.Parameter):
             owner.register_parameter(leaf, tensor)

@@ -39,9 +39,9 @@ def vet(structure: Structure) -> None:
         _check_constant(constant)
     for spec in (structure.in_spec, structure.out_spec):
         if spec:
-            _check_spec(spec)
+            vet_spec(spec)
     if structure.in_spec:
-        _check_call(structure.in_spec)
+        vet_call(structure.in_spec)
 
 
 def _refuse(what: str, expected: str) -> NoReturn:
@@ -71,7 +71,7 @@ def _check_constant(constant: TorchConstant) -> None:
         _refuse(f"constant {constant.name!r}", f"a torch.{constant.kind}")
 
 
-def _check_spec(text: str) -> None:
+def vet_spec(text: str) -> None:
     """A specification is `[1, node]`, a node `{type, context, children_spec}`; contexts are JSON again."""
     try:
         version, root = json.loads(text)
@@ -90,7 +90,7 @@ def _check_spec(text: str) -> None:
         _refuse(f"call specification of version {version!r}", "of version 1")
 
 
-def _check_call(text: str) -> None:
+def vet_call(text: str) -> None:
     """The names of keyword arguments become parameters of the generated function."""
     children = json.loads(text)[1]["children_spec"]
     if len(children) != 2 or children[1]["type"] != "builtins.dict":

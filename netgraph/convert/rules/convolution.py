@@ -25,7 +25,7 @@ def _convolve(p: Propagation, op: Operator, groups: int, out_axis: int, in_axis:
     x, weight = op.args[0], op.args[1]
     found = p.tensor_of(weight)
     if found is None:
-        return _from_activation(p, op)
+        return _computed(p, op, groups, out_axis, in_axis)
     name = found[0]
     shape = p.tensor_shapes[name]
     channel = -(len(shape) - 2) - 1
@@ -39,7 +39,7 @@ def _convolve(p: Propagation, op: Operator, groups: int, out_axis: int, in_axis:
     bias = op.args[2] if len(op.args) > 2 else None
     if isinstance(bias, Ref) and bias.kind == "tensor":
         p.space.union(p.tensor_axis(bias.name, 0), labels)
-    return p.produce(op.results[0], channel, labels) + _passing(p, op, x, len(shape) - 1)
+    return p.produce(op.results[0], channel, labels) + _passing(p, op, x, shape[2:])
 
 
 def _grouped(p: Propagation, op: Operator, name: str, channel: int, groups: int, transposed: bool) -> Tensor:
@@ -74,22 +74,53 @@ def _grouped(p: Propagation, op: Operator, name: str, channel: int, groups: int,
     return full
 
 
-def _passing(p: Propagation, op: Operator, x: Ref, rank: int) -> Fields:
-    """What runs along the batch passes; what runs over space is consumed."""
-    result = p.concrete(op.results[0])
+def _passing(p: Propagation, op: Operator, x: Ref, kernel: tuple[int, ...]) -> Fields:
+    """What runs along the batch passes, and so does what runs over a dimension of space where the kernel has
+    one tap and leaves the size. What else runs over space is mixed with its neighbours: its order counts."""
+    before, result = p.concrete(x), p.concrete(op.results[0])
+    rank = len(kernel) + 1
+    untouched = {
+        d
+        for d in range(len(result))
+        if d < len(result) - rank
+        or (d > len(result) - rank and kernel[d - len(result)] == 1 and before[d] == result[d])
+    }
     out: Fields = []
     for f in p.fields(x):
-        inner = set(range(f.dim() - rank, f.dim()))
-        if varying(f) and not varying(f) & inner:
-            for d in inner:
+        running = varying(f)
+        if len(result) - rank in running:
+            continue
+        if running <= untouched:
+            for d in set(range(len(result))) - running:
                 f = f.narrow(d, 0, 1)
             out.append(f.expand(result))
+        else:
+            p.freeze(f)
     return out
 
 
-def _from_activation(p: Propagation, op: Operator) -> Fields:
-    """A weight that is computed (parametrised, standardised): treated as unknown here."""
-    for ref in op.args[:2]:
-        for f in p.fields(ref):
+def _computed(p: Propagation, op: Operator, groups: int, out_axis: int, in_axis: int) -> Fields:
+    """A weight that is computed first (standardised, reparametrised) keeps the axes of its parameter."""
+    x, weight = op.args[0], op.args[1]
+    shape = p.concrete(weight)
+    channel = -(len(shape) - 2) - 1
+    fields = p.fields(weight)
+    for dim in range(2, len(shape)):
+        taps = p.axis(fields, dim, shape)
+        if taps is not None:
+            p.freeze(taps)
+    out, inside = p.axis(fields, out_axis, shape), p.axis(fields, in_axis, shape)
+    name = p.behind(weight)
+    if name is not None:
+        p.role(name, out_axis, in_axis)
+    if groups > 1 or out is None:
+        for f in [*p.fields(x), *fields]:
             p.freeze(f)
-    return []
+        return []
+    if inside is not None:
+        p.tie(x, channel, inside)
+    bias = op.args[2] if len(op.args) > 2 else None
+    if isinstance(bias, Ref):
+        own = p.axis(p.fields(bias), 0, p.concrete(bias))
+        p.freeze(out) if own is None else p.space.union(own, out)
+    return p.produce(op.results[0], channel, out) + _passing(p, op, x, shape[2:])

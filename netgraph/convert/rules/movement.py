@@ -69,7 +69,7 @@ def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
         result = function(f, *rest, **kwargs)
         if op.kind in {"select", "slice", "narrow", "flip", "roll", "diagonal"}:
             _freeze_picked(p, op, f, result)
-        _freeze_singled(p, f, result if op.unpack else [result])
+        _freeze_singled(p, f, list(result) if op.unpack else [result])
         moved.append(result)
     if op.unpack:
         return [[m[i] for m in moved] for i in range(len(op.results))]

@@ -12,6 +12,10 @@ def _tie(p: Propagation, x: Ref, dim: int, tensors: list[Any]) -> None:
     for item in tensors:
         if isinstance(item, Ref) and item.kind == "tensor":
             p.consume(x, dim, item.name, 0)
+        elif isinstance(item, Ref) and item.kind == "value":
+            labels = p.axis(p.fields(item), 0, p.concrete(item))
+            if labels is not None:
+                p.tie(x, dim, labels)
     shape = p.concrete(x)
     for item in tensors:
         if isinstance(item, Ref) and item.kind == "tensor" and shape[dim] == 1:

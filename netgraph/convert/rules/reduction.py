@@ -68,7 +68,8 @@ def _spatial(count: int) -> Rule:
         out: Fields = []
         for f in p.fields(op.args[0]):
             space = set(range(f.dim() - count, f.dim()))
-            if varying(f) <= space:
+            if varying(f) <= space:  # neighbours are mixed, so their order counts
+                p.freeze(f)
                 continue
             for d in sorted(space):
                 if d in varying(f):
