@@ -25,7 +25,7 @@ SHAPE_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
         "T": "tokens of a sequence",
         "D": "destination nodes of a block",
         "S": "source nodes of a block",
-        "P": "parallel edges between the same two nodes: repeated positions of a flattened map, dimensions of a head",
+        "P": "parallel edges between two nodes: positions of a flattened map, dimensions of a head",
         "K": "taps of a block: the axes of a weight beyond its two channel axes, flattened",
         "F": "features of a node, an edge or a graph",
         "L": "layers of a metanetwork",

@@ -268,7 +268,12 @@ class _Importer:
                     symbol = str(node.expr)
                     if symbol not in {s.name for s in self.out.symbols}:
                         self.out.symbols.append(Symbol(symbol, name, dim, int(node.hint)))
-        self.out.shapes[name] = tuple(self._scalar(s) for s in value.shape)
+        scalars = [self._scalar(s) for s in value.shape]
+        # a size that is no multiple of an input's is recorded as it is at the example
+        self.out.shapes[name] = tuple(
+            int(size.node.hint) if isinstance(found, _Open) else found  # type: ignore[attr-defined]
+            for size, found in zip(value.shape, scalars, strict=True)
+        )
         self.out.dtypes[name] = dtype_name(value.dtype)
 
     def _scalar(self, value: Any) -> Any:

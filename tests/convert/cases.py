@@ -13,7 +13,7 @@ from torch.nn import functional as F
 class Case:
     """A network, an input, and what its graph should look like.
 
-    `hidden` are the sizes of the groups that may be cut. `exact`: no norm mixes the channels of different nodes,
+    `hidden` are the sizes of the groups that may be cut. `exact`: no norm mixes channels of different nodes,
     so cutting equals masking.
     """
 
@@ -270,7 +270,7 @@ def vision_transformer() -> nn.Module:
             self.qkv, self.out, self.heads = nn.Linear(16, 48), nn.Linear(16, 16), 4
 
         def forward(self, x: Tensor) -> Tensor:
-            b, n, d = x.shape
+            b, n, _ = x.shape
             q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
             weights = (q @ k.transpose(-2, -1) * 0.5).softmax(-1)
             out: Tensor = self.out((weights @ v).transpose(1, 2).flatten(2))

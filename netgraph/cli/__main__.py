@@ -1,0 +1,5 @@
+"""`python -m netgraph.cli`."""
+
+from netgraph.cli import main
+
+main()
