@@ -100,7 +100,6 @@ class Propagation:
         if found is None and _is_pointwise(op.target):
             found = RULES["add"]
         if found is None:
-            self.unknown[op.target] = None
             found = _unknown
         result = found(self, op)
         per_result: list[Fields]
@@ -373,11 +372,14 @@ def _run_length(rows: Tensor) -> int:
 
 
 def _unknown(p: Propagation, op: Operator) -> None:
+    """Freeze the free channels that an operator without a rule touches; if there are any, remember its name."""
     kinds: tuple[Literal["value", "tensor"], ...] = ("value", "tensor")
     for kind in kinds:
         for name in op.refs(kind):
             for f in p.fields(Ref(kind, name)):
-                p.freeze(f)
+                if not p.space.marks(f).all():
+                    p.unknown[op.target] = None
+                    p.freeze(f)
 
 
 def _is_pointwise(target: str) -> bool:
