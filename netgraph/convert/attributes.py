@@ -69,11 +69,14 @@ _LAYERS: Mapping[type[nn.Module], Callable[[Any], None]] = {
 
 
 def changed_constants(before: Structure, after: Structure) -> dict[str, Changes]:
-    """Per module: the numbers in its operators that a cut changes, as (old, new), in order of appearance."""
+    """Per module: the numbers in the operators that a cut changes, as (old, new), in order of appearance.
+
+    Numbers that stay stand among them: where a pad of (8, 8) becomes (7, 8), both eights count.
+    """
     found: dict[str, Changes] = {}
     for old, new in zip(before.operators, after.operators, strict=True):
         if old is not new:
-            found.setdefault(old.module, []).extend(_differences(_plain(old), _plain(new)))
+            found.setdefault(old.module, []).extend(_pairs(_plain(old), _plain(new)))
     return found
 
 
@@ -81,17 +84,12 @@ def _plain(op: Operator) -> Any:
     return (op.args, tuple(v for _, v in op.kwargs))
 
 
-def _differences(old: Any, new: Any) -> Changes:
-    if (
-        isinstance(old, tuple)
-        and isinstance(new, tuple)
-        and not isinstance(old, Ref)
-        and len(old) == len(new)
-    ):
-        return [d for a, b in zip(old, new, strict=True) for d in _differences(a, b)]
-    if isinstance(old, int) and isinstance(new, int) and old != new:
-        return [(old, new)]
-    return []
+def _pairs(old: Any, new: Any) -> Changes:
+    if isinstance(old, Ref):
+        return []
+    if isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        return [pair for a, b in zip(old, new, strict=True) for pair in _pairs(a, b)]
+    return [(old, new)] if _is_whole(old) and _is_whole(new) else []
 
 
 def refresh_numbers(module: nn.Module, changes: Changes) -> None:
@@ -104,6 +102,8 @@ def refresh_numbers(module: nn.Module, changes: Changes) -> None:
     for old, new in changes:
         wanted.setdefault(old, []).append(new)
     for old, news in wanted.items():
+        if set(news) == {old}:
+            continue
         names = [n for n, v in vars(module).items() if not n.startswith("_") and _is(v, old)]
         if len(set(news)) == 1:
             news = news[:1] * len(names)
@@ -120,4 +120,8 @@ def refresh_numbers(module: nn.Module, changes: Changes) -> None:
 def _is(value: Any, number: int) -> bool:
     if isinstance(value, tuple):
         return number in value and all(isinstance(v, int) for v in value)
-    return isinstance(value, int) and not isinstance(value, bool) and value == number
+    return _is_whole(value) and value == number
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

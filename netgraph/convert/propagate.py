@@ -372,7 +372,7 @@ def _run_length(rows: Tensor) -> int:
 
 
 def _unknown(p: Propagation, op: Operator) -> None:
-    """Freeze the free channels that an operator without a rule touches; if there are any, remember its name."""
+    """Freeze the free channels that an operator without a rule touches; if any, remember its name."""
     kinds: tuple[Literal["value", "tensor"], ...] = ("value", "tensor")
     for kind in kinds:
         for name in op.refs(kind):

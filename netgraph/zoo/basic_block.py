@@ -31,14 +31,14 @@ class PadShortcut(nn.Module):
         super().__init__()
         self.before = before
         self.after = after
-        self.stride = stride
+        self.pixels = slice(None, None, stride)  # no integer, lest it be taken for a width
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x[:, :, :: self.stride, :: self.stride]
+        x = x[:, :, self.pixels, self.pixels]
         return F.pad(x, (0, 0, 0, 0, self.before, self.after))
 
     def extra_repr(self) -> str:
-        return f"before={self.before}, after={self.after}, stride={self.stride}"
+        return f"before={self.before}, after={self.after}, stride={self.pixels.step}"
 
 
 @final

@@ -126,6 +126,22 @@ def test_an_attribute_that_holds_the_size_is_updated() -> None:
     assert cut.width == 3 and module.width == 8
 
 
+def test_two_attributes_of_one_number_may_get_different_ones() -> None:
+    module = resnet8().eval()
+    x = torch.randn(2, 3, 32, 32)
+    graph = to_graph(module, x)
+    widths = {g.name: g.size for g in graph.structure.groups}
+    padded = graph.structure.axis_of(graph.structure.tensor["layer2.0.bn2.weight"], 0)
+    # the stream of the second stage is pads, the first stage's channels, pads; drop one of the pads in front
+    first = padded.segments[0]
+    name = graph.structure.groups[first.group].name
+    keep = torch.ones(widths[name], dtype=torch.bool)
+    keep[first.start] = False
+    cut = apply_mask(module, graph, NodeMask({name: keep}))
+    expected = NodeMask({name: keep}).apply(graph).to_module().eval()(x)
+    torch.testing.assert_close(cut(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_graph_of_something_else_is_refused() -> None:
     graph = to_graph(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), torch.randn(3, 4))
     mask = NodeMask({"0": torch.arange(8) < 3})

@@ -1,0 +1,79 @@
+"""Criteria, budgets, `prune`, and the training of a metanetwork that prunes."""
+
+from netgraph.pruning.batches import Batches, shuffled_batches
+from netgraph.pruning.budget import Budget
+from netgraph.pruning.criteria import (
+    CRITERIA,
+    Criterion,
+    Loss,
+    Scores,
+    bn_scale,
+    criterion,
+    fpgm,
+    l1,
+    l2,
+    magnitude,
+    normalize_scores,
+    random_scores,
+    resolve_criterion,
+    taylor,
+)
+from netgraph.pruning.fit import fit_mask
+from netgraph.pruning.ignored import ignored_groups
+from netgraph.pruning.latency import compare_latency, measure_latency
+from netgraph.pruning.meta_config import MetaTrainConfig
+from netgraph.pruning.meta_result import EpochRecord, MetaTrainResult
+from netgraph.pruning.meta_train import meta_train
+from netgraph.pruning.progress import Progress
+from netgraph.pruning.prune import Rewriter, prune
+from netgraph.pruning.ranking import RANKINGS, Ranking, rank
+from netgraph.pruning.report import PruneReport
+from netgraph.pruning.result import PruneResult
+from netgraph.pruning.schedule import geometric_schedule
+from netgraph.pruning.sparsity import shrinkage, sparsity_penalty
+from netgraph.pruning.statistics import refresh_statistics
+from netgraph.pruning.validation import Validation, validate
+from netgraph.pruning.width import smallest_width
+
+__all__ = [
+    "CRITERIA",
+    "RANKINGS",
+    "Batches",
+    "Budget",
+    "Criterion",
+    "EpochRecord",
+    "Loss",
+    "MetaTrainConfig",
+    "MetaTrainResult",
+    "Progress",
+    "PruneReport",
+    "PruneResult",
+    "Ranking",
+    "Rewriter",
+    "Scores",
+    "Validation",
+    "bn_scale",
+    "compare_latency",
+    "criterion",
+    "fit_mask",
+    "fpgm",
+    "geometric_schedule",
+    "ignored_groups",
+    "l1",
+    "l2",
+    "magnitude",
+    "measure_latency",
+    "meta_train",
+    "normalize_scores",
+    "prune",
+    "random_scores",
+    "rank",
+    "refresh_statistics",
+    "resolve_criterion",
+    "shrinkage",
+    "shuffled_batches",
+    "smallest_width",
+    "sparsity_penalty",
+    "taylor",
+    "validate",
+]

@@ -1,0 +1,104 @@
+"""The choices that make a meta-training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, final
+
+from netgraph.errors import UsageError
+
+__all__ = ["MetaTrainConfig"]
+
+
+@final
+@dataclass(frozen=True)
+class MetaTrainConfig:
+    """Settings of `meta_train`.
+
+    The defaults are the paper's, but for the penalty: the paper's own is `relative=False, sparsity=10`, a sum
+    over all weights, which small networks with batch norm answer by shrinking as a whole.
+
+    Attributes:
+        epochs: passes over the batches.
+        batches_per_step: batches over which the loss is averaged before the metanetwork is updated.
+        learning_rate: of AdamW.
+        drop_epochs, drop: at the start of these epochs (counted from 0) the rate is multiplied by `drop`.
+        weight_decay: of AdamW.
+        sparsity: lambda, the weight of the sparsity penalty.
+        relative: which `sparsity_penalty`.
+        alpha: how much harder the least important nodes are pushed (`sparsity_penalty`).
+        clip_norm: largest norm of a gradient; None for no limit.
+        seed: of the order of the data models and of everything random inside them.
+        checkpoint_every: updates between two checkpoints; one is also written after every epoch.
+
+    Raises:
+        UsageError: a value makes no sense.
+
+    Paper: Liu et al., Meta Pruning via Graph Metanetworks, 2025, arXiv 2506.12041.
+
+    >>> MetaTrainConfig(epochs=5).rate(3)
+    0.0001
+    """
+
+    epochs: int = 5
+    batches_per_step: int = 1
+    learning_rate: float = 1e-3
+    drop_epochs: tuple[int, ...] = (3,)
+    drop: float = 0.1
+    weight_decay: float = 5e-4
+    sparsity: float = 0.1
+    relative: bool = True
+    alpha: float = 16.0
+    clip_norm: float | None = 1.0
+    seed: int = 0
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batches_per_step", "checkpoint_every"):
+            self._check(name, whole=True, positive=True)
+        for name in ("learning_rate", "drop", "alpha"):
+            self._check(name, positive=True)
+        for name in ("weight_decay", "sparsity"):
+            self._check(name)
+        if self.clip_norm is not None:
+            self._check("clip_norm", positive=True)
+        object.__setattr__(self, "drop_epochs", tuple(self.drop_epochs))
+
+    def _check(self, name: str, *, whole: bool = False, positive: bool = False) -> None:
+        value: object = getattr(self, name)
+        good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if good:
+            number = float(getattr(self, name))
+            good = math.isfinite(number) and (number > 0 if positive else number >= 0)
+        if not good:
+            kind = "whole number" if whole else "finite number"
+            default = type(self).__dataclass_fields__[name].default
+            raise UsageError(
+                f"MetaTrainConfig: expected {name} to be a {kind} {'above' if positive else 'of at least'} "
+                f"0, got {value!r}; the default is {default}"
+            )
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch: `learning_rate * drop^(number of drop epochs up to it)`."""
+        return self.learning_rate * self.drop ** sum(e <= epoch for e in self.drop_epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return {**asdict(self), "drop_epochs": list(self.drop_epochs)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MetaTrainConfig:
+        """A configuration from plain values, such as a table of a TOML file; the rest keeps its defaults.
+
+        Raises:
+            UsageError: an unknown field or a bad value.
+        """
+        known = [f.name for f in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise UsageError(
+                f"MetaTrainConfig: expected fields among {', '.join(known)}, got "
+                f"{', '.join(unknown)}; remove them"
+            )
+        return cls(**values)

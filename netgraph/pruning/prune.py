@@ -1,0 +1,231 @@
+"""One trained network in, a smaller one out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from netgraph.convert import apply_mask, cuttable, to_graph
+from netgraph.convert.trace import Inputs
+from netgraph.errors import UsageError
+from netgraph.graph import CostModel, NeuralGraph, NodeMask, select
+from netgraph.pruning.budget import Budget
+from netgraph.pruning.criteria import Criterion, Loss, resolve_criterion
+from netgraph.pruning.fit import fit_mask
+from netgraph.pruning.ignored import ignored_groups
+from netgraph.pruning.latency import compare_latency, measure_latency
+from netgraph.pruning.progress import Progress, silent
+from netgraph.pruning.ranking import Ranking
+from netgraph.pruning.report import PruneReport
+from netgraph.pruning.result import PruneResult
+from netgraph.pruning.schedule import geometric_schedule
+from netgraph.pruning.width import smallest_width
+from netgraph.pruning.working_copy import WorkingCopy, composed, read_state
+
+__all__ = ["Rewriter", "prune"]
+
+
+@runtime_checkable
+class Rewriter(Protocol):
+    """A metanetwork, as far as pruning is concerned: it gives a network new weights."""
+
+    def rewrite(self, graph: NeuralGraph) -> NeuralGraph:
+        """The same structure with other weights."""
+        ...
+
+
+def prune(
+    module: nn.Module,
+    example_inputs: Inputs,
+    *,
+    budget: Budget,
+    criterion: str | Criterion | Rewriter = "l2",
+    finetune: Callable[[nn.Module], object] | None = None,
+    loss: Loss | None = None,
+    ranking: str | Ranking = "global",
+    ignore: Iterable[str] = (),
+    min_keep: int | float = 1,
+    round_to: int = 1,
+    steps: int = 1,
+    inplace: bool = False,
+    rebuild: bool = False,
+    metric: Callable[[nn.Module], float] | None = None,
+    latency: bool = False,
+    progress: Progress | None = None,
+) -> PruneResult:
+    """Cut the least important channels of a network until it fits a budget.
+
+    Each step scores all nodes, drops the lowest until the step's share of the budget is met
+    (`geometric_schedule`), and finetunes. A metanetwork first rewrites the weights, the result is finetuned,
+    and is then ranked by the group norm `l2`. The cost of the result is at most the budget.
+
+    Args:
+        module: a trained network. Left untouched, unless `inplace` and everything succeeded.
+        example_inputs: a tensor, a tuple of positional or a dict of keyword arguments; latency is measured
+            on them.
+        budget: what the result may cost.
+        criterion: the name of a registered criterion, a function `graph -> {group: scores}`, or a
+            metanetwork.
+        finetune: trains the module that it is given, in place; called after a rewriting and after every
+            step.
+        loss: `module -> scalar` on some data, for criteria that need gradients (`"taylor"`).
+        ranking: `"global"` compares nodes across groups, `"uniform"` takes the same share of every group.
+        ignore: groups, modules or tensors whose output channels stay, by name or glob (`ignored_groups`).
+        min_keep: nodes that every group keeps: a number (int) or a share of the original (float).
+        round_to: kept widths are multiples of this, or the whole group.
+        steps: number of cuts.
+        inplace: shrink `module` itself at the end.
+        rebuild: return `select(graph, mask).to_module()`, which can also cut groups that the module's own
+            code does not allow to cut (`netgraph.convert.cuttable`), and loses the module's class.
+        metric: measured before and after, for the report.
+        latency: measure latency before and after, for the report (a budget in latency does so anyway).
+        progress: told about every stage.
+
+    Raises:
+        BudgetError: the budget cannot be reached.
+        UsageError: an option is wrong, or a weight is not finite.
+        ConversionError: the module does not run on the example inputs.
+        SurgeryError: the module's own code does not run with fewer channels.
+
+    Paper: Liu et al., Meta Pruning via Graph Metanetworks, 2025, arXiv 2506.12041; Fang et al., DepGraph,
+    CVPR 2023.
+
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> result = prune(net, torch.zeros(1, 4), budget=Budget(macs=0.5))
+    >>> result.module(torch.zeros(3, 4)).shape, result.report.speedup, net[0].out_features
+    (torch.Size([3, 2]), 2.0, 8)
+    """
+    if inplace and rebuild:
+        raise UsageError(
+            "prune: expected inplace or rebuild, got both; a rebuilt network is a new module, so pass one"
+        )
+    given: object = budget
+    if not isinstance(given, Budget):
+        raise UsageError(f"prune: expected a Budget, got {given!r}; pass e.g. budget=Budget(macs=0.5)")
+    graph = to_graph(module, example_inputs)
+    _check_finite(graph, "the network")
+    score = resolve_criterion("l2" if isinstance(criterion, Rewriter) else criterion, loss)
+    groups = _candidates(module, graph, ignore, rebuild)
+    sizes = {g.name: g.size for g in graph.structure.groups}
+    floors = {name: smallest_width(sizes[name], min_keep, round_to) for name in groups}
+    target = budget.target(CostModel(graph.structure))
+    tell = progress if progress is not None else silent
+
+    work = WorkingCopy(module, graph, rebuild)
+
+    def cost(mask: NodeMask) -> float:
+        return _cost(budget, work.graph, mask, example_inputs)
+
+    def fit(bound: float) -> NodeMask:
+        scores = score(work.graph)
+        return fit_mask(
+            work.graph.structure,
+            scores,
+            cost,
+            bound,
+            floors=floors,
+            ranking=ranking,
+            round_to=round_to,
+            unit=_UNITS[budget.kind],
+        )
+
+    targets = geometric_schedule(cost(NodeMask({})), target, steps)
+    metric_before = None if metric is None else float(metric(module))
+    if isinstance(criterion, Rewriter) or len(targets) > 1:
+        fit(target)  # an unreachable budget is to be told before the long work, not after it
+    if isinstance(criterion, Rewriter):
+        tell("rewrite", 0, 1)
+        rewritten = criterion.rewrite(work.graph)
+        _check_finite(rewritten, "the rewritten network")
+        work.load(rewritten)
+        tell("rewrite", 1, 1)
+        _finetune(finetune, work)
+    mask = NodeMask({})
+    for done, bound in enumerate(targets):
+        tell("cut", done, len(targets))
+        step = fit(bound)
+        work.cut(step)
+        mask = composed(mask, step)
+        _finetune(finetune, work)
+    tell("cut", len(targets), len(targets))
+
+    result = work.module
+    metric_after = None if metric is None else float(metric(result))
+    times: list[float] | list[None] = [None, None]
+    if latency or budget.kind == "latency_ms":
+        times = compare_latency([module, result], example_inputs)
+    pruned = CostModel(work.graph.structure)
+    before = CostModel(graph.structure)
+    report = PruneReport(
+        criterion=criterion if isinstance(criterion, str) else _name(criterion),
+        budget=_in_words(budget),
+        steps=len(targets),
+        macs_before=before.macs(),
+        macs_after=pruned.macs(),
+        params_before=before.params(),
+        params_after=pruned.params(),
+        widths_before=_widths(graph),
+        widths_after=_widths(work.graph),
+        latency_before=times[0],
+        latency_after=times[1],
+        metric_before=metric_before,
+        metric_after=metric_after,
+    )
+    if inplace:
+        apply_mask(module, graph, mask, inplace=True)
+        module.load_state_dict(result.state_dict())
+        result = module
+    return PruneResult(result, mask, report, read_state(result, work.graph))
+
+
+_UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+
+
+def _candidates(module: nn.Module, graph: NeuralGraph, ignore: Iterable[str], rebuild: bool) -> list[str]:
+    ignored = ignored_groups(graph.structure, ignore)
+    allowed = None if rebuild else cuttable(module, graph)
+    return [
+        g.name
+        for g in graph.structure.groups
+        if g.role == "hidden" and g.name not in ignored and (allowed is None or g.name in allowed)
+    ]
+
+
+def _cost(budget: Budget, graph: NeuralGraph, mask: NodeMask, example_inputs: Inputs) -> float:
+    if budget.kind == "latency_ms":
+        return measure_latency(select(graph, mask).to_module(), example_inputs)
+    model = CostModel(graph.structure)
+    return model.macs(mask) if budget.kind == "macs" else model.params(mask)
+
+
+def _check_finite(graph: NeuralGraph, what: str) -> None:
+    for spec in graph.structure.tensors:
+        name, tensor = spec.name, graph.state[spec.name]
+        if spec.kind == "parameter" and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise UsageError(
+                f"prune: expected finite weights in {what}, got NaN or infinity in {name!r}; "
+                "load weights that were trained without overflow"
+            )
+
+
+def _finetune(finetune: Callable[[nn.Module], object] | None, work: WorkingCopy) -> None:
+    if finetune is not None:
+        finetune(work.module)
+        work.refresh()
+
+
+def _widths(graph: NeuralGraph) -> Mapping[str, int]:
+    return {g.name: g.size for g in graph.structure.groups if g.role == "hidden"}
+
+
+def _name(criterion: object) -> str:
+    return getattr(criterion, "__name__", type(criterion).__name__)
+
+
+def _in_words(budget: Budget) -> str:
+    given = {f.name: getattr(budget, f.name) for f in fields(budget)}
+    return ", ".join(f"{n}={v:g}" for n, v in given.items() if v is not None)
