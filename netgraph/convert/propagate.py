@@ -3,8 +3,7 @@
 A value has a list of *fields*: label tensors of its own shape, each changing along the dimensions it names.
 An activation of a convolution has one field (its channels); a weight has one per axis; a score matrix of
 attention has one along its heads. Rules combine four moves: `merge` (elementwise), `axis` (what runs along a
-dimension),
-`contract` (sums over products) and running a data-moving operator on the labels themselves.
+dimension), `contract` (sums over products) and running a data-moving operator on the labels themselves.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool =
         graph: its graph.
         mask: the nodes to keep.
         inplace: cut the module itself (parameters stay the same objects, without gradients) rather
-        than a copy.
+            than a copy.
 
     Raises:
         SurgeryError: the module's `forward` holds a size that no attribute holds, so that only the rebuilt

@@ -29,8 +29,7 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
     Args:
         module: any module. Left as it was: its mode and its weights are not touched.
         example_inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments. If
-        all tensors
-            share their first size, it is taken for the batch and left open.
+            all tensors share their first size, it is taken for the batch and left open.
         product: what stays whole where channels form a table (attention heads x their dimensions, convolution
             groups x their channels): `outer` makes a node of each head or group, `inner` of each dimension
             across all heads.

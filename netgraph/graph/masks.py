@@ -51,8 +51,7 @@ class NodeMask:
 
         Raises:
             GraphError: unknown group, wrong size or dtype, an emptied group, or a cut into a
-            group that is not
-                `hidden`.
+                group that is not `hidden`.
         """
         for name, keep in self.keep.items():
             index = structure.group_index.get(name)

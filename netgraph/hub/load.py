@@ -43,7 +43,8 @@ def load_model_graph(name: str | Path, *, revision: str | None = None) -> Neural
     """Load the graph of a network instead of a module.
 
     Args:
-        name, revision: as for `load_model`.
+        name: as for `load_model`.
+        revision: as for `load_model`.
 
     Raises:
         HubError: as `load_model`, and when the model is a metanetwork.

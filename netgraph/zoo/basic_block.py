@@ -48,7 +48,8 @@ class BasicBlock(nn.Module):
     Shapes: `(B, in_planes, h, w)` to `(B, planes, ceil(h / stride), ceil(w / stride))`.
 
     Args:
-        in_planes, planes: channels in and out.
+        in_planes: channels in.
+        planes: channels out.
         stride: of the first convolution and of the shortcut.
         shortcut: what stands in where the shape changes: `"pad"` (option A, no parameters) or `"conv"`
             (option B, a 1x1 convolution with its norm).
