@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from netgraph.errors import GraphError
 from netgraph.graph.axis import Axis, IntArray
 from netgraph.graph.neural_graph import NeuralGraph
 from netgraph.graph.structure import Structure
+from netgraph.graph.take import take
 
 
 def permute(graph: NeuralGraph, permutations: Mapping[str, Tensor]) -> NeuralGraph:
@@ -38,18 +38,9 @@ def permute(graph: NeuralGraph, permutations: Mapping[str, Tensor]) -> NeuralGra
     structure = graph.structure
     chosen = {_index(structure, name): _check(structure, name, p) for name, p in permutations.items()}
     sources = [
-        torch.from_numpy(_sources(axis, chosen)) if set(axis.group_ids) & set(chosen) else None
-        for axis in structure.axes
+        _sources(axis, chosen) if set(axis.group_ids) & set(chosen) else None for axis in structure.axes
     ]
-    state = {}
-    for spec in structure.tensors:
-        tensor = graph.state[spec.name]
-        for dim, axis in enumerate(spec.axes):
-            source = None if axis is None else sources[axis]
-            if source is not None:
-                tensor = tensor.index_select(dim, source.to(tensor.device))
-        state[spec.name] = tensor
-    return NeuralGraph(structure, state)
+    return NeuralGraph(structure, take(graph, sources))
 
 
 def _index(structure: Structure, name: str) -> int:

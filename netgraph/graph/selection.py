@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from netgraph.graph.axis import Axis, BoolArray
 from netgraph.graph.masks import NodeMask, kept_positions
 from netgraph.graph.neural_graph import NeuralGraph
 from netgraph.graph.rewrite import Cut, rewrite
 from netgraph.graph.structure import Size, Structure, Symbol, TensorSpec, Value
+from netgraph.graph.take import take
 
 
 def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
@@ -34,17 +34,8 @@ def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
     torch.Size([1, 2])
     """
     mask.validate(graph.structure)
-    structure = graph.structure
-    positions = kept_positions(structure, mask)
-    state = {}
-    for spec in structure.tensors:
-        tensor = graph.state[spec.name]
-        for dim, axis in enumerate(spec.axes):
-            kept = None if axis is None else positions[axis]
-            if kept is not None:
-                tensor = tensor.index_select(dim, torch.from_numpy(kept).to(tensor.device))
-        state[spec.name] = tensor
-    return NeuralGraph(select_structure(structure, mask), state)
+    state = take(graph, kept_positions(graph.structure, mask))
+    return NeuralGraph(select_structure(graph.structure, mask), state)
 
 
 def select_structure(structure: Structure, mask: NodeMask) -> Structure:
