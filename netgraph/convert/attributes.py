@@ -56,6 +56,12 @@ def _prelu(m: Any) -> None:
     m.num_parameters = m.weight.shape[0]
 
 
+def _recurrent(m: Any) -> None:
+    m.input_size = m.weight_ih_l0.shape[1]
+    m.hidden_size = m.weight_hr_l0.shape[1] if m.proj_size else m.weight_hh_l0.shape[1]
+    m.proj_size = m.weight_hr_l0.shape[0] if m.proj_size else 0
+
+
 _LAYERS: Mapping[type[nn.Module], Callable[[Any], None]] = {
     nn.Linear: _linear,
     nn.modules.conv._ConvTransposeNd: _conv_transpose,
@@ -65,6 +71,7 @@ _LAYERS: Mapping[type[nn.Module], Callable[[Any], None]] = {
     nn.GroupNorm: _group_norm,
     nn.Embedding: _embedding,
     nn.PReLU: _prelu,
+    nn.RNNBase: _recurrent,
 }
 
 

@@ -336,6 +336,8 @@ def _modes(
         args = (*args[:5], training, *args[6:])
     elif any(f".{d}." in target for d in ("dropout", "dropout_", "feature_dropout", "alpha_dropout")):
         args = (*args[:2], training) if args[2] is False else args
+    elif any(f".{r}.input" in target for r in ("lstm", "gru", "rnn_tanh", "rnn_relu")) and args[6] is False:
+        args = (*args[:6], training, *args[7:])
     elif ".scaled_dot_product_attention." in target and kwargs.get("scale") is None:
         width = out.shapes[args[0].name][-1]
         kwargs = {**kwargs, "scale": 1.0 / math.sqrt(width)} if isinstance(width, int) else kwargs

@@ -110,6 +110,12 @@ def _shape(op: Operator, cut: Cut) -> Operator:
     return _set(op, 1, _sizes(op.args[1], cut.old(result).shape, cut.new(result).shape))
 
 
+@rewriter("zeros", "ones", "full", "empty")
+def _made(op: Operator, cut: Cut) -> Operator:
+    result = op.results[0]
+    return _set(op, 0, _sizes(op.args[0], cut.old(result).shape, cut.new(result).shape))
+
+
 @rewriter("unflatten")
 def _unflatten(op: Operator, cut: Cut) -> Operator:
     old, new = cut.old(op.results[0]).shape, cut.new(op.results[0]).shape

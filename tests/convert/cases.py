@@ -355,6 +355,25 @@ def matrix_products() -> nn.Module:
     return Products()
 
 
+def recurrent(kind: type[nn.RNNBase], **kwargs: Any) -> nn.Module:
+    def forward(s: Any, x: Tensor) -> Tensor:
+        out = s.mix(torch.relu(s.stem(x)))[0]
+        return s.head(out)
+
+    width = kwargs.get("proj_size", 5) * (2 if kwargs.get("bidirectional") else 1)
+    return Call(
+        forward, stem=nn.Linear(3, 6), mix=kind(6, 5, batch_first=True, **kwargs), head=nn.Linear(width, 2)
+    )
+
+
+def last_state() -> nn.Module:
+    def forward(s: Any, x: Tensor) -> Tensor:
+        _, (h, c) = s.mix(x)
+        return s.head(torch.cat([h[-1], c[-1]], -1))
+
+    return Call(forward, mix=nn.LSTM(3, 5, num_layers=2), head=nn.Linear(10, 2))
+
+
 def tokens() -> Tensor:
     return torch.randn(2, 5, 3)
 
@@ -391,6 +410,17 @@ CASES = [
     Case("encoder, inner", encoder, tokens, (16, 4, 32, 4, 32), exact=False, product="inner"),
     Case("vision transformer", vision_transformer, image(), (16, 4, 32), exact=False),
     Case("vision transformer, inner", vision_transformer, image(), (16, 4, 32), exact=False, product="inner"),
+    Case("lstm", lambda: recurrent(nn.LSTM), tokens, (6, 5)),
+    Case(
+        "lstm, two layers, two ways",
+        lambda: recurrent(nn.LSTM, num_layers=2, bidirectional=True),
+        tokens,
+        (6, 5),
+    ),
+    Case("lstm, projected", lambda: recurrent(nn.LSTM, num_layers=2, proj_size=4), tokens, (6,)),
+    Case("lstm, last state", last_state, tokens, (5,)),
+    Case("gru", lambda: recurrent(nn.GRU, num_layers=2, bidirectional=True, dropout=0.1), tokens, (6, 5)),
+    Case("rnn", lambda: recurrent(nn.RNN, bias=False), tokens, (6, 5)),
     Case("leftovers", leftovers, lambda: torch.randn(2, 3), (8,)),
     Case("pixel shuffle", pixel_shuffle, image(), (4,)),
     Case("channel shuffle", channel_shuffle, image(), (4, 6)),

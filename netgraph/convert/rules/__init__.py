@@ -7,6 +7,7 @@ from netgraph.convert.rules import (
     elementwise,
     movement,
     normalisation,
+    recurrent,
     reduction,
     tables,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "elementwise",
     "movement",
     "normalisation",
+    "recurrent",
     "reduction",
     "tables",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netgraph.convert.labels import along
 from netgraph.convert.propagate import Fields, Propagation, rule
 from netgraph.graph import Operator
 
@@ -21,19 +22,23 @@ def embedding(p: Propagation, op: Operator) -> Fields:
     return p.produce(op.results[0], -1, p.tensor_axis(name, columns)) + passing
 
 
+@rule("zeros", "ones", "full", "new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+def constant(p: Propagation, op: Operator) -> Fields:
+    """The same number everywhere: its places are free, and whoever meets them ties them to channels."""
+    shape = p.concrete(op.results[0])
+    sizes = p.program.shapes[op.results[0]]
+    return [
+        along(p.space.fresh(n), d, shape) for d, n in enumerate(shape) if n > 1 and isinstance(sizes[d], int)
+    ]
+
+
 @rule(
     "arange",
-    "zeros",
-    "ones",
-    "full",
     "empty",
+    "new_empty",
     "rand",
     "randn",
     "scalar_tensor",
-    "new_zeros",
-    "new_ones",
-    "new_full",
-    "new_empty",
     "eye",
     "linspace",
     "one_hot",
