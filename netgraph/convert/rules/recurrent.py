@@ -26,7 +26,7 @@ def rnn(p: Propagation, op: Operator) -> list[Fields]:
 
 
 def _recurrent(p: Propagation, op: Operator, gates: int) -> list[Fields]:
-    """torch stacks the states of all layers and directions in one tensor, so they all keep the same places."""
+    """torch stacks the states of all layers and directions in one tensor, so all keep the same places."""
     x, states, weights = op.args[:3]
     if not isinstance(weights, tuple) or any(p.tensor_of(w) is None for w in weights):
         return _frozen(p, op)  # packed sequences, and weights that are computed
