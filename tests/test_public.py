@@ -9,8 +9,26 @@ import pytest
 import netgraph
 
 ROOT = Path(__file__).resolve().parents[1]
-PROMISED = """NeuralGraph NodeMask EdgeMask select to_graph load_into to_pyg from_pyg to_networkx from_networkx
-to_dgl from_dgl save_graph load_graph prune Budget PruneResult NetgraphError""".split()
+PROMISED = [
+    "NeuralGraph",
+    "NodeMask",
+    "EdgeMask",
+    "select",
+    "to_graph",
+    "load_into",
+    "to_pyg",
+    "from_pyg",
+    "to_networkx",
+    "from_networkx",
+    "to_dgl",
+    "from_dgl",
+    "save_graph",
+    "load_graph",
+    "prune",
+    "Budget",
+    "PruneResult",
+    "NetgraphError",
+]
 PACKAGES = ["graph", "convert", "nn", "pruning", "hub", "zoo", "cli", "report", "errors", "typing"]
 
 
