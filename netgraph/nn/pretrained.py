@@ -1,0 +1,139 @@
+"""A metanetwork on disk: `config.json` and `model.safetensors`, as on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from netgraph.errors import HubError, UsageError
+from netgraph.nn.config import MetanetworkConfig
+from netgraph.resources import model_dir, model_names
+
+__all__ = ["read_pretrained", "write_pretrained"]
+
+KIND: Final = "metanetwork"
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+
+
+def write_pretrained(folder: Path, config: MetanetworkConfig, state: Mapping[str, Tensor]) -> None:
+    """Write both files, each under a temporary name first.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    text = json.dumps({"kind": KIND, **config.to_dict()}, indent=2) + "\n"
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state.items()}
+    suffix = f".{secrets.token_hex(6)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tensors, folder / f".{WEIGHTS}{suffix}", metadata={"format": "pt"})
+            (folder / f".{CONFIG}{suffix}").write_text(text, "utf-8")
+            for name in (WEIGHTS, CONFIG):
+                os.replace(folder / f".{name}{suffix}", folder / name)
+        finally:
+            for name in (WEIGHTS, CONFIG):
+                (folder / f".{name}{suffix}").unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(
+            f"save_pretrained: expected a folder that can be written, got {str(folder)!r} ({error}); "
+            "choose another"
+        ) from None
+
+
+def read_pretrained(
+    name: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> tuple[MetanetworkConfig, dict[str, Tensor]]:
+    """Read both files of a shipped name, a folder, or a repository on the Hugging Face Hub, in this order.
+
+    Raises:
+        HubError: the name is unknown, or a file is missing or corrupt.
+    """
+    shipped = model_dir(name) if isinstance(name, str) else None
+    folder = shipped or Path(name)
+    if folder.is_dir():
+        paths = {file: folder / file for file in (CONFIG, WEIGHTS)}
+    else:
+        paths = {
+            file: _download(str(name), file, revision, cache_dir, local_files_only)
+            for file in (CONFIG, WEIGHTS)
+        }
+    for file, path in paths.items():
+        if not path.is_file():
+            raise HubError(
+                f"from_pretrained: expected {file} in {str(name)!r}, found none; "
+                "give a folder that save_pretrained wrote"
+            )
+    config = _parse(str(name), paths[CONFIG])
+    try:
+        return config, load_file(paths[WEIGHTS])
+    except (SafetensorError, OSError, ValueError) as error:
+        raise HubError(
+            f"from_pretrained: {WEIGHTS} of {str(name)!r} is truncated or corrupt "
+            f"({str(error)[:120]}); get it again"
+        ) from None
+
+
+def _parse(name: str, path: Path) -> MetanetworkConfig:
+    try:
+        values: Any = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise HubError(
+            f"from_pretrained: {CONFIG} of {name!r} is no JSON ({str(error)[:120]}); get it again"
+        ) from None
+    kind = values.pop("kind", None) if isinstance(values, dict) else None
+    if kind != KIND:
+        raise HubError(
+            f"from_pretrained: {CONFIG} of {name!r} should say kind {KIND!r}, got {kind!r}; "
+            "give the folder of a metanetwork"
+        )
+    try:
+        return MetanetworkConfig.from_dict(values)
+    except UsageError as error:
+        raise HubError(
+            f"from_pretrained: {CONFIG} of {name!r} makes no sense ({error}); get it again"
+        ) from None
+
+
+def _download(
+    name: str,
+    file: str,
+    revision: str | None,
+    cache_dir: str | os.PathLike[str] | None,
+    local_files_only: bool,
+) -> Path:
+    if name.count("/") != 1 or name.startswith((".", "/")) or name.endswith("/"):
+        raise HubError(
+            f"from_pretrained: there is no metanetwork {name!r}; expected one of {list(model_names())}, "
+            "an existing folder, or a repository 'owner/name'"
+        )
+    try:
+        return Path(
+            hf_hub_download(
+                name,
+                file,
+                revision=revision,
+                cache_dir=None if cache_dir is None else Path(cache_dir),
+                local_files_only=local_files_only,
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise HubError(
+            f"from_pretrained: {file} of {name!r} is not to be had from the Hugging Face Hub "
+            f"({type(error).__name__}); check the name and the connection, or give a local folder"
+        ) from None
