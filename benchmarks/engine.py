@@ -1,8 +1,8 @@
 """Time and memory of a metanetwork on ResNet-56: dense blocks against a plain PyTorch Geometric edge list.
 
 Both sides hold the same weights and are timed in the same process; the other side, `tests/nn/oracle.py`, has
-its flat graph built before the clock starts. Memory is the rise of the resident set's peak over one call, in
-a process of its own, on one thread, whose libraries are warm.
+its flat graph built before the clock starts. Memory is the rise of the resident set's peak over one call,
+before those that are timed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import contextlib
 import ctypes
 import gc
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -68,20 +66,14 @@ def train(run: Run, graph: NeuralGraph) -> None:
 PHASES: dict[str, Callable[[Run, NeuralGraph], object]] = {"forward": forward, "train": train}
 
 
-def peak_memory(side: str, phase: str) -> int:
+def peak_memory(call: Callable[[], object]) -> int:
     """Bytes by which the peak of this process's resident set rises over one call."""
-    graph, small, meta = convert(resnet56), convert(resnet8), metanetwork(compile=side == "compiled")
-    run, warm = (oracle(meta, g) if side == "oracle" else meta for g in (graph, small))
-    if side == "compiled":
-        PHASES[phase](run, graph)  # compiling takes more memory than running
-    PHASES[phase](warm, small)
-    meta.zero_grad()
     gc.collect()
     # What the allocator keeps would be used unseen.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     before = _reset_peak()
-    PHASES[phase](run, graph)
+    call()
     return _peak() - before
 
 
@@ -107,25 +99,6 @@ def _status(field: str) -> int:
     raise RuntimeError(f"no {field} in the process status")
 
 
-def memory(sides: list[str]) -> dict[tuple[str, str], int]:
-    """Peak memory per phase and side, each in a process of its own, all at the same time."""
-    children = {
-        (phase, side): subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.engine", "--memory", side, phase],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for phase in PHASES
-        for side in sides
-    }
-    outputs = {key: child.communicate()[0] for key, child in children.items()}
-    for (phase, side), child in children.items():
-        if child.returncode != 0:
-            raise SystemExit(f"engine: measuring the memory of {phase}, {side} failed; see the error above")
-    return {key: int(output.splitlines()[-1]) for key, output in outputs.items()}
-
-
 def limit(edges: int) -> dict[str, float]:
     """What a forward pass cannot avoid: the state read and written once a layer, and the dense products."""
     moved = edges * CONFIG.hidden * 4 * 2 * (CONFIG.layers + 1)
@@ -149,8 +122,6 @@ def measure(quick: bool) -> dict[str, Any]:
     """Run everything and return one flat record."""
     facts = machine()
     sides = ["ours", "oracle"] if quick else ["ours", "compiled", "oracle"]
-    say(f"peak memory of {', '.join(sides)}, a process each ...")
-    peaks = memory(sides)
     say("to_graph ...")
     convert(resnet8)
     start = time.perf_counter()
@@ -160,20 +131,27 @@ def measure(quick: bool) -> dict[str, Any]:
     runs: dict[str, Run] = {"ours": meta, "oracle": oracle(meta, graph)}
     if not quick:
         runs["compiled"] = metanetwork(compile=True)
+        say("compiling ...")
+        for call in PHASES.values():
+            call(runs["compiled"], graph)
     outputs = {side: forward(run, graph) for side, run in runs.items()}
     result["max_abs_diff"] = max(
         float((outputs["oracle"][n] - outputs[side][n]).abs().max()) for side in sides for n in outputs[side]
     )
-    rounds = (
-        {"forward": (5, 10.0), "train": (2, 12.0)} if quick else {"forward": (15, 1e3), "train": (7, 1e3)}
-    )
+    del outputs
+    # Buffers of the threads and gradients come into being on a small network, before anything is measured.
+    small = convert(resnet8)
+    for run in (meta, oracle(meta, small)):
+        train(run, small)
+    rounds = {"forward": (5, 8.0), "train": (2, 12.0)} if quick else {"forward": (15, 1e3), "train": (7, 1e3)}
     for phase, call in PHASES.items():
         say(f"{phase}, {' and '.join(sides)} in turn ...")
+        peaks = {side: peak_memory(partial(call, runs[side], graph)) for side in sides}
         found = seconds({side: partial(call, runs[side], graph) for side in sides}, *rounds[phase])
         for side in sides:
             result[f"{phase}_{side}_seconds"] = statistics.median(found[side])
             result[f"{phase}_{side}_spread"] = spread(found[side])
-            result[f"{phase}_{side}_bytes"] = peaks[phase, side]
+            result[f"{phase}_{side}_bytes"] = peaks[side]
         for side in sides[:-1]:
             name = phase if side == "ours" else f"{phase}_{side}"
             for what, unit in (("speedup", "seconds"), ("memory_ratio", "bytes")):
@@ -197,7 +175,7 @@ def table(result: dict[str, Any]) -> str:
         f"{result['hidden']} features. Medians, with the least and the most in brackets. `oracle` is plain "
         "PyTorch Geometric message passing over the flattened graph (`tests/nn/oracle.py`) with the same "
         "weights in the same process; `compiled` is `Metanetwork(compile=True)`, compilation not counted. "
-        "Memory is the rise of the peak resident set over one call, in a process of its own.",
+        "Memory is the rise of the peak resident set over one call, before those that are timed.",
         "",
         "| | time | times faster | peak memory | times less |",
         "|---|---|---|---|---|",
@@ -246,9 +224,6 @@ def _limits(result: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Measure, print, and keep the record of a full run."""
-    if sys.argv[1:2] == ["--memory"]:
-        print(peak_memory(*sys.argv[2:4]))
-        return
     chosen = options("engine", __doc__ or "")
     result = measure(chosen.quick)
     page = table(result)
