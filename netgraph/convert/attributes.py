@@ -1,4 +1,4 @@
-"""The attributes that layers keep beside their weights: channels, features, groups, heads."""
+"""The attributes that torch's own layers derive from the shapes of their weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from typing import Any
 
 from torch import nn
 
-from netgraph.graph import Operator, Ref, Structure
-
-Changes = list[tuple[int, int]]
-
 
 def refresh_layer(module: nn.Module) -> None:
     """Set what a torch layer derives from the shapes of its weights."""
-    for kind, update in _LAYERS.items():
-        if isinstance(module, kind):
-            update(module)
-            return
+    found = _layer(module)
+    if found is not None:
+        found[0](module)
+
+
+def derived_attributes(module: nn.Module) -> frozenset[str]:
+    """Names of the attributes that `refresh_layer` sets."""
+    found = _layer(module)
+    return frozenset() if found is None else found[1]
+
+
+def _layer(module: nn.Module) -> tuple[Callable[[Any], None], frozenset[str]] | None:
+    return next((entry for kind, entry in _LAYERS.items() if isinstance(module, kind)), None)
 
 
 def _linear(m: Any) -> None:
@@ -62,73 +67,15 @@ def _recurrent(m: Any) -> None:
     m.proj_size = m.weight_hr_l0.shape[0] if m.proj_size else 0
 
 
-_LAYERS: Mapping[type[nn.Module], Callable[[Any], None]] = {
-    nn.Linear: _linear,
-    nn.modules.conv._ConvTransposeNd: _conv_transpose,
-    nn.modules.conv._ConvNd: _conv,
-    nn.modules.batchnorm._NormBase: _batch_norm,
-    nn.LayerNorm: _layer_norm,
-    nn.GroupNorm: _group_norm,
-    nn.Embedding: _embedding,
-    nn.PReLU: _prelu,
-    nn.RNNBase: _recurrent,
+_LAYERS: Mapping[type[nn.Module], tuple[Callable[[Any], None], frozenset[str]]] = {
+    nn.Linear: (_linear, frozenset({"in_features", "out_features"})),
+    nn.modules.conv._ConvTransposeNd: (_conv_transpose, frozenset({"in_channels", "out_channels"})),
+    nn.modules.conv._ConvNd: (_conv, frozenset({"in_channels", "out_channels"})),
+    nn.modules.batchnorm._NormBase: (_batch_norm, frozenset({"num_features"})),
+    nn.LayerNorm: (_layer_norm, frozenset({"normalized_shape"})),
+    nn.RMSNorm: (_layer_norm, frozenset({"normalized_shape"})),
+    nn.GroupNorm: (_group_norm, frozenset({"num_channels"})),
+    nn.Embedding: (_embedding, frozenset({"num_embeddings", "embedding_dim"})),
+    nn.PReLU: (_prelu, frozenset({"num_parameters"})),
+    nn.RNNBase: (_recurrent, frozenset({"input_size", "hidden_size", "proj_size"})),
 }
-
-
-def changed_constants(before: Structure, after: Structure) -> dict[str, Changes]:
-    """Per module: the numbers in the operators that a cut changes, as (old, new), in order of appearance.
-
-    Numbers that stay stand among them: where a pad of (8, 8) becomes (7, 8), both eights count.
-    """
-    found: dict[str, Changes] = {}
-    for old, new in zip(before.operators, after.operators, strict=True):
-        if old is not new:
-            found.setdefault(old.module, []).extend(_pairs(_plain(old), _plain(new)))
-    return found
-
-
-def _plain(op: Operator) -> Any:
-    return (op.args, tuple(v for _, v in op.kwargs))
-
-
-def _pairs(old: Any, new: Any) -> Changes:
-    if isinstance(old, Ref):
-        return []
-    if isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
-        return [pair for a, b in zip(old, new, strict=True) for pair in _pairs(a, b)]
-    return [(old, new)] if _is_whole(old) and _is_whole(new) else []
-
-
-def refresh_numbers(module: nn.Module, changes: Changes) -> None:
-    """Set integer attributes (and tuples of them) that hold a number which a cut changes.
-
-    Where one old number becomes several new ones, attributes take them in order of definition if there are as
-    many; otherwise they stay, and the check that follows decides.
-    """
-    wanted: dict[int, list[int]] = {}
-    for old, new in changes:
-        wanted.setdefault(old, []).append(new)
-    for old, news in wanted.items():
-        if set(news) == {old}:
-            continue
-        names = [n for n, v in vars(module).items() if not n.startswith("_") and _is(v, old)]
-        if len(set(news)) == 1:
-            news = news[:1] * len(names)
-        if len(news) == len(names):
-            for name, new in zip(names, news, strict=True):
-                value = getattr(module, name)
-                setattr(
-                    module,
-                    name,
-                    tuple(new if v == old else v for v in value) if isinstance(value, tuple) else new,
-                )
-
-
-def _is(value: Any, number: int) -> bool:
-    if isinstance(value, tuple):
-        return number in value and all(isinstance(v, int) for v in value)
-    return _is_whole(value) and value == number
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -18,6 +18,9 @@ from netgraph.graph.axis import IntArray
 FIXED, INPUT, OUTPUT = 1, 2, 4
 """Marks on labels; a label without a mark is free to be permuted and pruned."""
 
+WOVEN = 8
+"""Not a mark that fixes anything: the channel is made or read by a weight, not only scaled by a vector."""
+
 
 class LabelSpace:
     """A union-find over integer labels, vectorised; the root of a set is its smallest label."""
@@ -79,7 +82,11 @@ class LabelSpace:
 
     def marks(self, labels: Tensor) -> IntArray:
         """The marks of the sets of these labels."""
-        return self._marks[self.roots(compact(labels).reshape(-1).numpy())]
+        return self._marks[self.roots(compact(labels).reshape(-1).numpy())] & ~WOVEN
+
+    def woven(self, labels: Tensor) -> bool:
+        """Whether a weight makes or reads any of these channels."""
+        return bool((self._marks[self.roots(compact(labels).reshape(-1).numpy())] & WOVEN).any())
 
     def settle(self) -> IntArray:
         """All labels' marks, gathered at their roots. Call once, after the last union."""

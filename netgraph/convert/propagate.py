@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from netgraph.convert.labels import FIXED, INPUT, LabelSpace, along, compact, varying
+from netgraph.convert.labels import FIXED, INPUT, WOVEN, LabelSpace, along, compact, varying
 from netgraph.convert.trace import Trace
 from netgraph.errors import ConversionError
 from netgraph.graph import Operator, Ref, Size
@@ -95,7 +95,7 @@ class Propagation:
         self._products()
 
     def _step(self, op: Operator) -> None:
-        found = RULES.get(op.kind)
+        found = RULES.get(op.kind) or RULES.get(op.kind.removesuffix("_"))  # in place or not is all the same
         if found is None and _is_pointwise(op.target):
             found = RULES["add"]
         if found is None:
@@ -228,17 +228,50 @@ class Propagation:
         result: Fields = []
         for fields, _ in found:
             for f in fields:
-                hits = [r for r in result if varying(r) & varying(f)]
-                for r in hits:
-                    self.space.union(r, f)
-                if not hits:
+                hits = [i for i, r in enumerate(result) if varying(r) & varying(f)]
+                for i in hits:
+                    self._unite(result[i], f)
+                    result[i] = self.space.normal(result[i])
+                f = self.space.normal(f)
+                if not hits or (varying(f) and not any(varying(f) & varying(result[i]) for i in hits)):
                     result.append(f)
-        for r in result:
+        for i, r in enumerate(result):
             for fields, dims in found:
                 covered = frozenset().union(*(varying(f) for f in fields)) if fields else frozenset()
-                if (varying(r) & dims) - covered:
-                    self.freeze(r)
-        return result
+                written = (varying(r) & dims) - covered
+                if written:
+                    self.hold(r, written)
+                    result[i] = r = self.space.normal(r)
+        return [r for r in result if varying(r)]
+
+    def hold(self, field: Tensor, dims: frozenset[int]) -> None:
+        """The lengths of these dimensions are written somewhere: a table keeps its rows or columns whole, any
+        other field is frozen."""
+        if varying(field) <= dims:
+            self.freeze(field)
+        for dim in dims:
+            self.space.union(field, field.narrow(dim, 0, 1))
+
+    def _unite(self, a: Tensor, b: Tensor) -> None:
+        """Elementwise. A table (heads x head dimensions) that meets a vector along one of its sides, as
+        queries meet a rotary table or the scale of a norm, is whole along one side: the vector's is held where the
+        vector does not move, or where `product` asks for the other side and no weight makes the vector."""
+        table, vector = (a, b) if len(varying(a)) > len(varying(b)) else (b, a)
+        if not self.keeps_whole(table, vector):
+            self.space.union(a, b)
+
+    def keeps_whole(self, table: Tensor, vector: Tensor) -> bool:
+        """Whether a table is made whole along the side that a vector runs over, and the vector frozen."""
+        side = varying(vector)
+        if not side < varying(table) or self.space.marks(table).all():
+            return False
+        inner = max(varying(table), key=lambda d: -_stride(table, d)) in side
+        other_side = inner == (self.product == "outer") and not self.space.woven(vector)
+        if not other_side and not self.space.marks(vector).all():
+            return False
+        self.freeze(vector)
+        self.hold(table, side)
+        return True
 
     def contract(self, operands: Sequence[tuple[Fields, str, Sequence[int]]], out: str) -> Fields:
         """A sum of products, written as in einsum: `operands` are (fields, letters, shape), `out` letters.
@@ -301,13 +334,22 @@ class Propagation:
         out: str,
     ) -> None:
         shared = {i for i, c in enumerate(letters) if count[c] > 1 and c in out}
+        kept = {i for i, c in enumerate(letters) if c in out}
         for fields, dims in operands:
             for f in fields:
                 f = self.space.normal(f)
                 if dim not in varying(f):
                     continue
                 for other in varying(f) - {dim}:
-                    table = other in shared and all(other in d for _, d in operands)
+                    everyone = all(other in d for _, d in operands)
+                    table = other in shared and everyone
+                    if other in kept and not everyone and self.product == "outer":
+                        # many queries for one key: heads are whole, and the key's width stays
+                        for theirs, _ in operands:
+                            for g in theirs:
+                                if dim in varying(g) and other not in varying(g):
+                                    self.freeze(g)
+                        table = True
                     across = dim if table and self.product == "outer" and other in dims else other
                     self.space.union(f, f.narrow(across, 0, 1))
         vectors = [
@@ -351,6 +393,8 @@ class Propagation:
     def role(self, name: str, out_axis: int, in_axis: int) -> None:
         """Say which axes of a weight its edges point to and come from; the first to say so is believed."""
         self.roles.setdefault(name, (out_axis, in_axis))
+        for axis in {out_axis, in_axis}:
+            self.space.mark(self.tensor_axis(name, axis), WOVEN)
 
     def tap(self, name: str, dims: Iterable[int]) -> None:
         """Say which axes of a weight are kernel positions rather than channels."""
@@ -362,6 +406,12 @@ def compact_letters(f: Tensor, letters: list[str], out: str) -> Tensor:
     index = tuple(slice(None) if c in out else 0 for c in letters)
     rest = [c for c in letters if c in out]
     return f[index].permute([rest.index(c) for c in out])
+
+
+def _stride(table: Tensor, dim: int) -> int:
+    """How far apart neighbours along a dimension stand: least along the innermost."""
+    pair = compact(table.narrow(dim, 0, 2)).movedim(dim, 0).reshape(2, -1)[:, 0]
+    return abs(int(pair[1] - pair[0]))
 
 
 def _run_length(rows: Tensor) -> int:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from netgraph.convert.attributes import changed_constants, refresh_layer, refresh_numbers
+from netgraph.convert.attributes import refresh_layer
+from netgraph.convert.numbers import Numbers, changed_constants
 from netgraph.errors import SurgeryError
 from netgraph.graph import NeuralGraph, NodeMask, Size, select, to_dtype
 from netgraph.graph.structure import Structure
@@ -51,7 +52,7 @@ def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool =
     small = select(current, mask)
     trial = copy.deepcopy(module)
     _cut(trial, current, small)
-    _verify(trial, small)
+    _settle(trial, current, small)
     if not inplace:
         return trial
     _transplant(trial, module)
@@ -114,38 +115,73 @@ def _cut(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
         getattr(owner, leaf).data = small.state[spec.name].clone()
         touched.add(path)
         touched.update(n.rpartition(".")[0] for n, first in graph.structure.aliases if first == spec.name)
-    modules = dict(module.named_modules())
-    for path, changes in changed_constants(graph.structure, small.structure).items():
-        if path in modules:
-            refresh_numbers(modules[path], changes)
+    modules = dict(module.named_modules(remove_duplicate=False))
     for path in touched:
         refresh_layer(modules[path])
 
 
-def _verify(module: nn.Module, small: NeuralGraph) -> None:
+def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
+    """Set the numbers in attributes, trying until the module does what the cut graph does."""
     args, kwargs = random_inputs(small.structure)
-    modes = [(m, m.training) for m in module.modules()]
     with torch.no_grad():
-        expected = small.to_module().eval()(*args, **kwargs)
-        try:
-            given = module.eval()(*args, **kwargs)
-        except Exception as error:
-            raise SurgeryError(
-                _refusal(f"its forward fails: {str(error).strip().splitlines()[0][:160]}")
-            ) from error
-    for m, mode in modes:
-        m.training = mode
-    for a, b in zip(pytree.tree_leaves(given), pytree.tree_leaves(expected), strict=True):
+        expected = pytree.tree_leaves(small.to_module().eval()(*args, **kwargs))
+    numbers = Numbers(module, changed_constants(graph.structure, small.structure))
+    reason = ""
+    for _ in range(_TRIALS):
+        why, where = _try(module, args, kwargs, expected)
+        if why is None:
+            return
+        reason = reason or why
+        # a failure says where; a wrong result does not, so every choice is in question
+        kinds = numbers.alternatives(where) if where is not None else list(numbers.kinds.values())
+        if not any(kind.advance() for kind in kinds):  # like the wheels of a counter
+            break
+    raise SurgeryError(_refusal(reason))
+
+
+_TRIALS = 200
+
+
+def _try(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], expected: list[Any]
+) -> tuple[str | None, str | None]:
+    """What is wrong with a cut module (None if nothing), and in which submodule it fails, if it does."""
+    modes = [(m, m.training) for m in module.modules()]
+    entered: list[str] = []
+    hooks = []
+
+    def leave(*_: object) -> None:
+        entered.pop()
+
+    for path, m in module.named_modules():
+        hooks.append(m.register_forward_pre_hook(lambda *_, path=path: entered.append(path)))
+        hooks.append(m.register_forward_hook(leave))
+    try:
+        with torch.no_grad():
+            given = pytree.tree_leaves(module.eval()(*args, **kwargs))
+    except Exception as error:
+        return f"its forward fails: {(str(error).strip().splitlines() or [type(error).__name__])[0][:160]}", (
+            entered[-1] if entered else ""
+        )
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for m, mode in modes:
+            m.training = mode
+    if len(given) != len(expected):
+        return f"its forward returns {len(given)} values where the cut graph returns {len(expected)}", None
+    for a, b in zip(given, expected, strict=True):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             near = a.shape == b.shape and torch.allclose(
                 a.double(),
                 b.double(),
                 rtol=1e-3,
-                atol=1e-4 * float(b.abs().max().clamp(min=1e-6)),
+                atol=1e-4 * float(b.detach().abs().max().clamp(min=1e-6)),
                 equal_nan=True,
             )
             if not near:
-                raise SurgeryError(_refusal("its forward computes something else than the cut graph"))
+                return "its forward computes something else than the cut graph", None
+    return None, None
 
 
 def _refusal(why: str) -> str:
@@ -185,5 +221,11 @@ def _transplant(source: nn.Module, target: nn.Module) -> None:
             if tensor is not None and own.shape != tensor.shape:
                 own.data, own.grad = tensor.data, None
         for name, value in vars(new).items():
-            if not name.startswith("_") and isinstance(value, (int, tuple)) and vars(old).get(name) != value:
+            if name.startswith("_"):
+                continue
+            if isinstance(value, (int, tuple, list)) and vars(old).get(name) != value:
                 setattr(old, name, value)
+            elif name == "config" and hasattr(value, "__dict__"):
+                vars(vars(old)[name]).update(
+                    {n: v for n, v in vars(value).items() if isinstance(v, (int, tuple, list))}
+                )

@@ -222,7 +222,7 @@ class _Importer:
     def _operator(self, node: fx.Node, target: torch._ops.OpOverload, value: Any) -> None:
         args = tuple(self._argument(a) for a in node.args)
         kwargs = {k: self._argument(v) for k, v in node.kwargs.items()}
-        base = str(target)
+        base = _TWINS.get(str(target), str(target))
         first = args[0] if args else None
         if isinstance(first, Ref) and first.kind == "tensor" and first.name.endswith("num_batches_tracked"):
             self.env[node] = first
@@ -324,6 +324,10 @@ class _Open:
     """A size that is no multiple of an input's; harmless until an operator takes it as an argument."""
 
     expression: str
+
+
+# Other libraries' operators that compute what one of torch's own does.
+_TWINS = {"transformers.grouped_mm_fallback.default": "aten._grouped_mm.default"}
 
 
 def _modes(

@@ -16,9 +16,9 @@ from tests.convert.cases import CASES, Case
 
 UNCUTTABLE = {
     # nn.MultiheadAttention derives its head size from the width of its input
-    "attention": {"stem", "mix", "mix.out_proj"},
-    "attention, weights asked for": {"stem", "mix", "mix.out_proj"},
-    "attention, inner": {"stem", "mix", "mix.out_proj"},
+    "attention": {"stem", "mix"},
+    "attention, weights asked for": {"stem", "mix"},
+    "attention, inner": {"stem", "mix"},
     "encoder": {"0", "1.self_attn", "2.self_attn"},
     "encoder, inner": {"0", "1.self_attn", "2.self_attn"},
     # sizes written down in the forward: pad widths, split sizes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import ascii_letters
 from typing import Any
 
+from netgraph.convert.labels import varying
 from netgraph.convert.propagate import Fields, Propagation, rule
 from netgraph.convert.rules.elementwise import operands
 from netgraph.graph import Operator, Ref
@@ -102,4 +103,24 @@ def einsum(p: Propagation, op: Operator) -> Fields | None:
                 p.role(found[0], outer[0], inner[0])
     return p.contract(
         [(p.fields(r), t, p.concrete(r)) for t, r in zip(terms.split(","), refs, strict=True)], out
+    )
+
+
+@rule("_grouped_mm")
+def grouped_mm(p: Propagation, op: Operator) -> Fields:
+    """Rows of one matrix, sorted by expert, times the expert's own: experts keep their order."""
+    x, weight = op.args[0], op.args[1]
+    found = p.tensor_of(weight)
+    if found is not None:
+        name, (experts, in_axis, out_axis) = found
+        p.role(name, out_axis, in_axis)
+        p.freeze(p.tensor_axis(name, experts))
+    fields = [f for f in p.fields(weight) if 0 not in varying(f)]
+    shape = p.concrete(weight)
+    return p.contract(
+        [
+            (p.fields(x), "XY", p.concrete(x)),
+            ([f.select(0, 0) for f in fields], "YZ", shape[1:]),
+        ],
+        "XZ",
     )

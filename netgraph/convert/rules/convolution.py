@@ -35,42 +35,52 @@ def _convolve(p: Propagation, op: Operator, groups: int, out_axis: int, in_axis:
         p.consume(x, channel, name, in_axis)
         labels = p.tensor_axis(name, out_axis)
     else:
-        labels = _grouped(p, op, name, channel, groups, transposed=out_axis == 1)
+        column = p.tensor_axis(name, 1) if p.product == "inner" and shape[1] > 1 else None
+        labels = _grouped(p, op, name, p.tensor_axis(name, 0), column, groups, transposed=out_axis == 1)
     bias = op.args[2] if len(op.args) > 2 else None
     if isinstance(bias, Ref) and bias.kind == "tensor":
         p.space.union(p.tensor_axis(bias.name, 0), labels)
     return p.produce(op.results[0], channel, labels) + _passing(p, op, x, shape[2:])
 
 
-def _grouped(p: Propagation, op: Operator, name: str, channel: int, groups: int, transposed: bool) -> Tensor:
-    """Labels of the result. The weight's first axis runs over all channels of one side, its second over the
-    channels inside a group of the other."""
-    shape = p.tensor_shapes[name]
+def _grouped(
+    p: Propagation,
+    op: Operator,
+    name: str | None,
+    full: Tensor,
+    column: Tensor | None,
+    groups: int,
+    transposed: bool,
+) -> Tensor:
+    """Labels of the result. The weight's first axis (`full`) runs over all channels of one side, its second
+    (`column`) over the channels inside a group of the other."""
     x = op.args[0]
+    channel = len(p.concrete(x)) - len(p.concrete(op.args[1])) + 1
+    inside = p.concrete(op.args[1])[1]
     flowing = p.axis(p.fields(x), channel, p.concrete(x))
     if flowing is None:
         flowing = p.space.fresh(p.concrete(x)[channel])
         p.freeze(flowing)
-    full, inside = p.tensor_axis(name, 0), shape[1]
     incoming = flowing.view(groups, -1)
-    if p.product == "outer" or inside == 1:
-        rows = full.view(groups, -1)
+    rows = full.view(groups, -1)
+    if p.product == "outer" or inside == 1 or column is None:
         anchor = incoming[:, :1]
         p.space.union(incoming, anchor)
         p.space.union(rows, anchor)
-        p.role(name, 0, 0)
-        p.tap(name, [1])
-        return anchor.expand(groups, shape[1] if transposed else rows.shape[1]).reshape(-1)
+        if name is not None:
+            p.role(name, 0, 0)
+            p.tap(name, [1])
+        return anchor.expand(groups, inside if transposed else rows.shape[1]).reshape(-1)
     p.space.union(incoming, incoming[:1])
-    column = p.tensor_axis(name, 1)
-    rows = full.view(groups, -1)
     p.space.union(rows, rows[:1])
     if transposed:
         p.space.union(full, flowing)
-        p.role(name, 1, 0)
+        if name is not None:
+            p.role(name, 1, 0)
         return column.repeat(groups)
     p.space.union(incoming[0], column)
-    p.role(name, 0, 1)
+    if name is not None:
+        p.role(name, 0, 1)
     return full
 
 
@@ -113,12 +123,18 @@ def _computed(p: Propagation, op: Operator, groups: int, out_axis: int, in_axis:
     name = p.behind(weight)
     if name is not None:
         p.role(name, out_axis, in_axis)
-    if groups > 1 or out is None:
+    first, second = (out, inside) if out_axis == 0 else (inside, out)
+    if first is None or (groups == 1 and second is None and shape[1] > 1):
         for f in [*p.fields(x), *fields]:
             p.freeze(f)
         return []
-    if inside is not None:
+    if groups > 1:
+        if second is not None and p.product == "outer":
+            p.freeze(second)  # the places inside a group stay, if groups are whole
+        out = _grouped(p, op, None, first, second, groups, transposed=out_axis == 1)
+    elif inside is not None:
         p.tie(x, channel, inside)
+    assert out is not None
     bias = op.args[2] if len(op.args) > 2 else None
     if isinstance(bias, Ref):
         own = p.axis(p.fields(bias), 0, p.concrete(bias))

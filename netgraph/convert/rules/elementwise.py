@@ -56,16 +56,20 @@ def tensor_refs(op: Operator) -> list[Ref]:
     "alias",
     "relu6",
     "hardtanh",
-    "dropout_",
     "rrelu",
     "softplus",
     "celu",
     "selu",
-    "cumsum",
     "empty_like",
     "rand_like",
     "randn_like",
     "bernoulli",
+    "where",
+    "hardswish",
+    "hardsigmoid",
+    "hardshrink",
+    "log_sigmoid",
+    "mish",
 )
 def elementwise(p: Propagation, op: Operator) -> Fields | None:
     refs = tensor_refs(op)

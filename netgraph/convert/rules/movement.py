@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
 
 from netgraph.convert.labels import along, compact, varying
 from netgraph.convert.propagate import Fields, Propagation, rule
-from netgraph.graph import Operator, Ref
+from netgraph.graph import Operator, Ref, Size
 from netgraph.graph.program import resolve
 
 
@@ -73,7 +74,26 @@ def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
         moved.append(result)
     if op.unpack:
         return [[m[i] for m in moved] for i in range(len(op.results))]
+    if not moved and op.kind in {"expand", "expand_as", "broadcast_to"}:
+        return _copies(p, op)
     return moved
+
+
+def _is_batch(size: int | Size) -> bool:
+    return isinstance(size, Size) and size.factor == 1
+
+
+def _copies(p: Propagation, op: Operator) -> Fields:
+    """What has no channels (positions, a mask) and is copied along a dimension has places there that are all
+    alike: free, until someone ties them."""
+    before, shape = p.concrete(op.args[0]), p.concrete(op.results[0])
+    sizes = p.program.shapes[op.results[0]]
+    lead = len(shape) - len(before)
+    return [
+        along(p.space.fresh(n), d, shape)
+        for d, n in enumerate(shape)
+        if n > 1 and not _is_batch(sizes[d]) and (d < lead or before[d - lead] == 1)
+    ]
 
 
 def _like(p: Propagation, item: Any) -> Any:
@@ -142,16 +162,20 @@ def cat(p: Propagation, op: Operator) -> Fields:
         if stacking:
             shape.insert(dim, 1)
             fields = [f.unsqueeze(dim) for f in fields]
-        elif len(shape) != len(result):
-            continue  # the empty tensor that torch allows in a concatenation
+        elif len(shape) != len(result) or shape[dim] == 0:
+            continue  # empty
         parts.append((ref, shape, fields))
     running = []
     if any(dim in varying(f) for _, _, fields in parts for f in fields) and not stacking:
         running = [_joined(p, dim, parts, result)]
+    across = (
+        varying(running[0]) - {dim} if running else frozenset()
+    )  # a table: heads, say, of which parts are joined
     others = []
     for _, shape, fields in parts:
-        rest = [f.narrow(dim, 0, 1).expand(result) for f in fields if dim not in varying(f)]
-        others.append((rest, frozenset(d for d, n in enumerate(shape) if n > 1 and d != dim)))
+        rest = [f for f in fields if dim not in varying(f) and not varying(f) & across]
+        rest = [f.narrow(dim, 0, 1).expand(result) for f in rest]
+        others.append((rest, frozenset(d for d, n in enumerate(shape) if n > 1 and d != dim) - across))
     return running + p.merge(others)
 
 
@@ -160,9 +184,13 @@ def _joined(
 ) -> torch.Tensor:
     """Labels along the joined dimension; an operand without any gets frozen ones of its own."""
     pieces = []
+    tables = {d for _, _, fields in parts for f in fields if dim in varying(f) for d in varying(f)} - {dim}
     for ref, shape, fields in parts:
         here = [f for f in fields if dim in varying(f)]
-        if not here:
+        whole = [f for f in fields if varying(f) and varying(f) <= tables]
+        if whole and all(p.space.marks(f).all() for f in here):
+            pieces.append(whole[0].expand(shape))  # rows of a table that are whole already
+        elif not here:
             labels = p.space.fresh(shape[dim]) if (ref.name, dim) not in p.single else p.single[ref.name, dim]
             if (ref.name, dim) not in p.single:
                 p.freeze(labels)
@@ -209,11 +237,80 @@ def pad(p: Propagation, op: Operator) -> Fields:
     return out
 
 
+def _gather(p: Propagation, op: Operator, shape: tuple[int, ...], result: tuple[int, ...]) -> Fields:
+    """Source and numbers go together along every dimension but the one that is picked from."""
+    dim = op.args[1] % len(shape)
+    kept: Fields = []
+    for f in p.fields(op.args[0]):
+        if dim in varying(f):
+            p.freeze(f)
+        elif all(shape[d] == result[d] for d in varying(f)):
+            kept.append(f.narrow(dim, 0, 1).expand(result))
+        else:
+            p.freeze(f)
+    everywhere = frozenset(d for d, n in enumerate(result) if n > 1)
+    numbers = p.fields(op.args[2])
+    return p.merge([(kept, everywhere - {dim}), (numbers, everywhere)])
+
+
+@rule("im2col")
+def im2col(p: Propagation, op: Operator) -> Fields:
+    """Windows of a map, one under another: every channel stands at as many places as a window has."""
+    taps = prod(op.args[1])
+    shape, result = p.concrete(op.args[0]), p.concrete(op.results[0])
+    labels = p.axis(p.fields(op.args[0]), -3, shape)
+    _freeze_space(p, p.fields(op.args[0]))
+    return [] if labels is None else [along(labels.repeat_interleave(taps), len(result) - 2, result)]
+
+
+@rule("col2im")
+def col2im(p: Propagation, op: Operator) -> Fields:
+    """The way back: places of one channel are summed."""
+    taps = prod(op.args[2])
+    shape, result = p.concrete(op.args[0]), p.concrete(op.results[0])
+    labels = p.axis(p.fields(op.args[0]), -2, shape)
+    if labels is None:
+        return []
+    table = labels.view(-1, taps)
+    p.space.union(table, table[:, :1])
+    return [along(p.space.find(table[:, 0]), len(result) - 3, result)]
+
+
+def _freeze_space(p: Propagation, fields: Fields) -> None:
+    """Neighbours are mixed, so what runs over space keeps its order."""
+    for f in fields:
+        if varying(f) and varying(f) <= {f.dim() - 1, f.dim() - 2}:
+            p.freeze(f)
+
+
+@rule("topk", "sort", "argsort", "msort", "kthvalue", "mode")
+def order(p: Propagation, op: Operator) -> list[Fields] | Fields:
+    """Picking by rank: what is ranked keeps its order, for its places become numbers; the rest passes."""
+    shape = p.concrete(op.args[0])
+    position = 2 if op.kind in {"topk", "kthvalue"} else 1
+    given = op.args[position] if len(op.args) > position else dict(op.kwargs).get("dim", -1)
+    dim = given % len(shape)
+    passing: Fields = []
+    for f in p.fields(op.args[0]):
+        if dim in varying(f):
+            p.freeze(f)
+        else:
+            passing.append(f)
+    results = []
+    for name in op.results:
+        result = p.concrete(name)
+        same = len(result) == len(shape)
+        results.append([f.narrow(dim, 0, 1).expand(result) if same else f.select(dim, 0) for f in passing])
+    return results if op.unpack else results[0]
+
+
 @rule("index_select", "gather", "index", "take_along_dim", "masked_select")
 def pick(p: Propagation, op: Operator) -> Fields:
     """Picking by numbers that are data: what runs along the picked dimension is frozen, the rest passes."""
     shape = p.concrete(op.args[0])
     result = p.concrete(op.results[0])
+    if op.kind in {"gather", "take_along_dim"}:
+        return _gather(p, op, shape, result)
     if op.kind == "index":
         wanted = op.args[1]
         touched = {d for d, item in enumerate(wanted) if item is not None}

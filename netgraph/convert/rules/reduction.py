@@ -62,6 +62,16 @@ def _dims(p: Propagation, op: Operator, rank: int) -> set[int]:
     return {d % rank for d in listed} if listed else set(range(rank))
 
 
+@rule("cumsum", "cumprod", "logcumsumexp")
+def cumulate(p: Propagation, op: Operator) -> Fields:
+    """Sums of what came before: along that dimension the order counts."""
+    dim = op.args[1] % len(p.concrete(op.args[0]))
+    for f in p.fields(op.args[0]):
+        if dim in varying(f):
+            p.freeze(f)
+    return p.fields(op.args[0])
+
+
 def _spatial(count: int) -> Rule:
     def over_space(p: Propagation, op: Operator) -> Fields | list[Fields]:
         result = p.concrete(op.results[0])

@@ -1,0 +1,1 @@
+"""Which of other people's architectures convert, round-trip, obey their symmetry and prune."""
