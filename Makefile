@@ -10,6 +10,9 @@ SETUP := pyproject.toml constraints.txt
 # torch is named on every pip line: left to itself, pip may swap it for a build of several GB.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch==2.13.0
 
+# These name torch or torchvision as dependencies in ways that would pull another torch.
+OTHERS := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt --no-deps
+
 .PHONY: demo test pytest venv lint types docs bench clean
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
@@ -28,8 +31,13 @@ $(BIN)/python:
 	@touch $@
 
 .venv/.dev: $(SETUP) .venv/.torch
-	$(PIP) -e ".[dev,dgl]"
+	$(PIP) -e ".[dev,dgl,onnx,others]"
+	$(OTHERS) timm torchvision
 	@touch $@ .venv/.runtime
+
+.venv/.peers: .venv/.dev
+	$(OTHERS) torch-pruning
+	@touch $@
 
 .venv/.docs: $(SETUP) .venv/.torch
 	$(PIP) -e ".[docs]"
@@ -56,7 +64,7 @@ pytest: .venv/.dev
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: .venv/.runtime
+bench: .venv/.peers
 	$(BIN)/python -m benchmarks.$(BENCH) --quick
 
 clean:

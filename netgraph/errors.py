@@ -24,6 +24,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "ConversionWarning",
+    "SurgeryWarning",
 ]
 
 
@@ -79,3 +80,8 @@ class UsageError(NetgraphError):
 @final
 class ConversionWarning(UserWarning):
     """A conversion is complete but connects less than it could: an operator without a rule was met."""
+
+
+@final
+class SurgeryWarning(UserWarning):
+    """A module was cut rightly, but something beside it (its configuration, say) could not follow."""

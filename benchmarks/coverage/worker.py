@@ -1,7 +1,8 @@
-"""One network through one library in a process of its own: `python -m benchmarks.coverage.worker SIDE NAME`."""
+"""One network, one library, a process of its own: `python -m benchmarks.coverage.worker SIDE NAME`."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -59,7 +60,10 @@ def train_step(module: nn.Module, inputs: Any) -> bool:
     module.train()
     if all(t.shape[0] == 1 for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor)):
         # the statistics of one sample are none
-        inputs = pytree.tree_map(lambda t: torch.cat([t, t]) if isinstance(t, Tensor) else t, inputs)
+        doubled = pytree.tree_map(lambda t: torch.cat([t, t]) if isinstance(t, Tensor) else t, inputs)
+        with contextlib.suppress(RuntimeError), torch.no_grad():  # a batch that is written down stays
+            call(module, doubled)
+            inputs = doubled
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.SGD(parameters, lr=1e-4)
     outputs = [t for t in call(module, inputs) if t.is_floating_point() and t.requires_grad]
@@ -154,6 +158,14 @@ def ours(name: str, record: Record) -> None:
     record["pruned"] = shapes and fewer and record["train"] and record["reload_difference"] < 1e-3
 
 
+def _ending(module: nn.Module, output: Tensor) -> nn.Module | None:
+    """The last layer whose width is that of an output: a user tells Torch-Pruning to leave it whole."""
+    layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
+    widths = {output.shape[-1]} if output.dim() < 4 else {output.shape[1]}
+    found = [m for m in layers if getattr(m, "out_features", getattr(m, "out_channels", None)) in widths]
+    return found[-1] if found else None
+
+
 def peer(name: str, record: Record) -> None:
     """Torch-Pruning with its defaults: half of every group by L2 norm, forward, one training step."""
     import torch_pruning as tp
@@ -162,15 +174,14 @@ def peer(name: str, record: Record) -> None:
     record["params"] = before = sum(p.numel() for p in module.parameters())
     with torch.no_grad():
         expected = call(module, inputs)
-    outputs = {t.shape[-1] for t in expected if t.dim() == 2}
-    heads = [m for m in module.modules() if isinstance(m, nn.Linear) and m.out_features in outputs]
+    ends = [_ending(module, t) for t in expected]
     start = time.perf_counter()
     pruner = tp.pruner.MagnitudePruner(
         module,
         inputs,
         importance=tp.importance.MagnitudeImportance(p=2),
         pruning_ratio=0.5,
-        ignored_layers=heads[-1:],
+        ignored_layers=[m for m in ends if m is not None],
         output_transform=lambda out: [t for t in pytree.tree_leaves(out) if isinstance(t, Tensor)],
     )
     pruner.step()

@@ -16,7 +16,7 @@ def refresh_layer(module: nn.Module) -> None:
 
 
 def derived_attributes(module: nn.Module) -> frozenset[str]:
-    """Names of the attributes that `refresh_layer` sets."""
+    """Names of the attributes that `refresh_layer` sets, or that have nothing to do with widths."""
     found = _layer(module)
     return frozenset() if found is None else found[1]
 
@@ -67,10 +67,14 @@ def _recurrent(m: Any) -> None:
     m.proj_size = m.weight_hr_l0.shape[0] if m.proj_size else 0
 
 
+_CONV = frozenset(
+    "in_channels out_channels kernel_size stride padding dilation output_padding".split()  # noqa: SIM905
+)
+
 _LAYERS: Mapping[type[nn.Module], tuple[Callable[[Any], None], frozenset[str]]] = {
     nn.Linear: (_linear, frozenset({"in_features", "out_features"})),
-    nn.modules.conv._ConvTransposeNd: (_conv_transpose, frozenset({"in_channels", "out_channels"})),
-    nn.modules.conv._ConvNd: (_conv, frozenset({"in_channels", "out_channels"})),
+    nn.modules.conv._ConvTransposeNd: (_conv_transpose, _CONV),
+    nn.modules.conv._ConvNd: (_conv, _CONV),
     nn.modules.batchnorm._NormBase: (_batch_norm, frozenset({"num_features"})),
     nn.LayerNorm: (_layer_norm, frozenset({"normalized_shape"})),
     nn.RMSNorm: (_layer_norm, frozenset({"normalized_shape"})),

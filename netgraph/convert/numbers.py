@@ -56,7 +56,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-@dataclass
+@dataclass(eq=False)
 class Kind:
     """Modules of one class that compute with the same numbers of operators: they choose alike.
 

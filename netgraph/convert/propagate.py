@@ -254,8 +254,8 @@ class Propagation:
 
     def _unite(self, a: Tensor, b: Tensor) -> None:
         """Elementwise. A table (heads x head dimensions) that meets a vector along one of its sides, as
-        queries meet a rotary table or the scale of a norm, is whole along one side: the vector's is held where the
-        vector does not move, or where `product` asks for the other side and no weight makes the vector."""
+        queries meet a rotary table or the scale of a norm, is whole along one side: the vector's is held
+        where the vector does not move, or where `product` asks for the other and no weight makes it."""
         table, vector = (a, b) if len(varying(a)) > len(varying(b)) else (b, a)
         if not self.keeps_whole(table, vector):
             self.space.union(a, b)

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils import _pytree as pytree
 
 from netgraph.convert.attributes import refresh_layer
+from netgraph.convert.configuration import Shapes, refresh_configuration, shapes_of
 from netgraph.convert.numbers import Numbers, changed_constants
-from netgraph.errors import SurgeryError
+from netgraph.convert.optimizer_state import cut_optimizer_state
+from netgraph.errors import SurgeryError, SurgeryWarning, UsageError
 from netgraph.graph import NeuralGraph, NodeMask, Size, select, to_dtype
 from netgraph.graph.structure import Structure
 
 M = TypeVar("M", bound=nn.Module)
 
 
-def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool = False) -> M:
+def apply_mask(
+    module: M,
+    graph: NeuralGraph,
+    mask: NodeMask,
+    *,
+    inplace: bool = False,
+    optimizer: Optimizer | None = None,
+) -> M:
     """Cut a module down to what a mask keeps; its class and its `forward` stay.
 
     Parameters, buffers, and the attributes that layers derive from their widths are changed. The result is
@@ -31,8 +43,11 @@ def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool =
         mask: the nodes to keep.
         inplace: cut the module itself (parameters stay the same objects, without gradients) rather
             than a copy.
+        optimizer: with `inplace`, an optimiser over the module's parameters: its state (momenta, say) is cut
+            by the same indices, so that training goes on.
 
     Raises:
+        UsageError: an optimiser, but not `inplace`.
         SurgeryError: the module's `forward` holds a size that no attribute holds, so that only the rebuilt
             module can be cut; nothing was touched.
         GraphError: the mask does not fit the graph.
@@ -48,14 +63,26 @@ def apply_mask(module: M, graph: NeuralGraph, mask: NodeMask, *, inplace: bool =
       (2): Linear(in_features=2, out_features=1, bias=True)
     )
     """
+    if optimizer is not None and not inplace:
+        raise UsageError(
+            "apply_mask: expected inplace=True with an optimizer, got a copy to be cut, whose parameters the "
+            "optimizer does not know; cut in place, or make a new optimizer for the copy"
+        )
+    if mask.skip:
+        raise SurgeryError(
+            f"apply_mask: expected a mask over nodes, got one that leaves out {sorted(mask.skip)[:3]}; a "
+            "module's own forward cannot leave out layers, so use select(graph, mask).to_module()"
+        )
     current = _current(module, graph)
     small = select(current, mask)
     trial = copy.deepcopy(module)
     _cut(trial, current, small)
-    _settle(trial, current, small)
+    _settle(trial, current, small, shapes_of(module))
     if not inplace:
         return trial
     _transplant(trial, module)
+    if optimizer is not None:
+        cut_optimizer_state(optimizer, module, graph.structure, mask)
     return module
 
 
@@ -120,7 +147,7 @@ def _cut(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
         refresh_layer(modules[path])
 
 
-def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
+def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph, before: Shapes) -> None:
     """Set the numbers in attributes, trying until the module does what the cut graph does."""
     args, kwargs = random_inputs(small.structure)
     with torch.no_grad():
@@ -130,16 +157,58 @@ def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
     for _ in range(_TRIALS):
         why, where = _try(module, args, kwargs, expected)
         if why is None:
+            _check_training(module, graph, args, kwargs)
+            _describe(module, before, lambda other: _try(other, args, kwargs, expected)[0] is None)
             return
         reason = reason or why
-        # a failure says where; a wrong result does not, so every choice is in question
-        kinds = numbers.alternatives(where) if where is not None else list(numbers.kinds.values())
+        # a failure says where to begin; a wrong result does not
+        kinds = numbers.alternatives(where) if where is not None else []
+        kinds += [kind for kind in numbers.kinds.values() if kind not in kinds]
         if not any(kind.advance() for kind in kinds):  # like the wheels of a counter
             break
     raise SurgeryError(_refusal(reason))
 
 
 _TRIALS = 200
+
+
+def _near(a: Tensor, b: Tensor) -> bool:
+    """Both run the same operators on the same numbers, so little more than the last bits may differ."""
+    if not b.is_floating_point():
+        return torch.equal(a, b)
+    slack = 64 * torch.finfo(b.dtype).eps * float(b.nan_to_num().abs().max()) if b.numel() else 0.0
+    return torch.allclose(a.double(), b.double(), rtol=0.0, atol=slack, equal_nan=True)
+
+
+def _check_training(module: nn.Module, graph: NeuralGraph, args: Any, kwargs: Any) -> None:
+    """Heads that only training uses are not in the program: see that training still runs."""
+    read = {name for op in graph.structure.operators for name in op.refs("tensor")}
+    unread = [t.name for t in graph.structure.tensors if t.kind == "parameter" and t.name not in read]
+    if not unread:
+        return
+    trial = copy.deepcopy(module).train()
+    try:
+        with torch.no_grad():
+            trial(*args, **kwargs)
+    except Exception as error:
+        raise SurgeryError(
+            _refusal(f"its forward fails in training, where it uses {unread[0]!r}: {_first_line(error)}")
+        ) from error
+
+
+def _describe(module: nn.Module, before: Shapes, same: Callable[[nn.Module], bool]) -> None:
+    if refresh_configuration(module, before, same) is False:
+        warnings.warn(
+            f"apply_mask: no configuration describes the cut {type(module).__name__} (layers of one kind have "
+            "different widths, say), so from_pretrained cannot rebuild it; keep it with save_graph, or prune "
+            "with ranking='uniform'",
+            SurgeryWarning,
+            stacklevel=4,
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _try(
@@ -160,9 +229,7 @@ def _try(
         with torch.no_grad():
             given = pytree.tree_leaves(module.eval()(*args, **kwargs))
     except Exception as error:
-        return f"its forward fails: {(str(error).strip().splitlines() or [type(error).__name__])[0][:160]}", (
-            entered[-1] if entered else ""
-        )
+        return f"its forward fails: {_first_line(error)}", entered[-1] if entered else ""
     finally:
         for hook in hooks:
             hook.remove()
@@ -172,13 +239,7 @@ def _try(
         return f"its forward returns {len(given)} values where the cut graph returns {len(expected)}", None
     for a, b in zip(given, expected, strict=True):
         if isinstance(a, Tensor) and isinstance(b, Tensor):
-            near = a.shape == b.shape and torch.allclose(
-                a.double(),
-                b.double(),
-                rtol=1e-3,
-                atol=1e-4 * float(b.detach().abs().max().clamp(min=1e-6)),
-                equal_nan=True,
-            )
+            near = a.shape == b.shape and _near(a.detach(), b.detach())
             if not near:
                 return "its forward computes something else than the cut graph", None
     return None, None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 import netgraph.convert.rules  # noqa: F401  (registers the rules)
 from netgraph.convert.assemble import assemble
+from netgraph.convert.onnx_ import from_onnx
 from netgraph.convert.propagate import Product, Propagation
 from netgraph.convert.trace import Inputs, Trace, Untraceable, trace
 from netgraph.errors import ConversionError, ConversionWarning
@@ -18,7 +21,12 @@ from netgraph.graph import NeuralGraph, Ref
 from netgraph.graph.structure import Kind
 
 
-def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "outer") -> NeuralGraph:
+def to_graph(
+    module: nn.Module | str | os.PathLike[str],
+    example_inputs: Inputs | None = None,
+    *,
+    product: Product = "outer",
+) -> NeuralGraph:
     """Convert a module into its neural graph, whatever its architecture.
 
     The module is traced once in evaluation mode; channels are found by carrying integer labels through the
@@ -27,9 +35,11 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
     storage: nothing is copied, and training the module changes the graph (`graph.clone()` cuts the tie).
 
     Args:
-        module: any module. Left as it was: its mode and its weights are not touched.
+        module: any module. Left as it was: its mode and its weights are not touched. Or the path of a `.onnx`
+            file, which is read with `from_onnx`.
         example_inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments. If
-            all tensors share their first size, it is taken for the batch and left open.
+            all tensors share their first size, it is taken for the batch and left open. An ONNX file declares
+            its own, unless sizes besides the batch are open.
         product: what stays whole where channels form a table (attention heads x their dimensions, convolution
             groups x their channels): `outer` makes a node of each head or group, `inner` of each dimension
             across all heads.
@@ -40,7 +50,8 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
 
     Raises:
         ConversionError: the module cannot run on its example inputs, or has no tensors that could be
-        converted.
+        converted; the file cannot be read.
+        InterchangeError: an ONNX file is given, and the package `onnx` is not installed.
 
     >>> import torch, netgraph
     >>> net = torch.nn.Sequential(
@@ -56,9 +67,20 @@ def to_graph(module: nn.Module, example_inputs: Inputs, *, product: Product = "o
     >>> graph.structure.blocks[1].src.repeat  # each channel feeds the classifier from four positions
     4
     """
+    if isinstance(module, (str, os.PathLike)):
+        if Path(module).suffix.lower() != ".onnx":
+            raise ConversionError(
+                f"to_graph: expected a torch.nn.Module or the path of a .onnx file, got "
+                f"{Path(module).name!r}; load other files with netgraph.load_graph"
+            )
+        module, example_inputs = from_onnx(module, example_inputs)
     if not isinstance(module, nn.Module):
         raise ConversionError(
             f"to_graph: expected a torch.nn.Module, got {type(module).__name__}; wrap functions in a module"
+        )
+    if example_inputs is None:
+        raise ConversionError(
+            "to_graph: expected example_inputs beside a module, got none; pass a tensor, a tuple or a dict"
         )
     if product not in ("outer", "inner"):
         raise ConversionError(f"to_graph: expected product to be 'outer' or 'inner', got {product!r}")

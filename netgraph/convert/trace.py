@@ -76,10 +76,10 @@ def trace(module: nn.Module, example_inputs: Inputs) -> Trace:
     args, kwargs = split_inputs(example_inputs)
     with _quiet(), _evaluating(module):
         errors: list[Exception] = []
-        for candidate, dynamic in _attempts(args, kwargs):
+        for candidate, dims in _attempts(args, kwargs):
             try:
-                program = _export(module, candidate, dynamic)
-                return _Importer(module, program).run()
+                program = _export(module, candidate, dims)
+                return _Importer(module, program, candidate).run()
             except Exception as error:
                 errors.append(error)
         with torch.no_grad():
@@ -93,46 +93,67 @@ def trace(module: nn.Module, example_inputs: Inputs) -> Trace:
         raise Untraceable(_first_line(errors[-1]))
 
 
-def _attempts(
-    args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Iterator[tuple[tuple[tuple[Any, ...], dict[str, Any]], bool]]:
-    """With an open batch where that works, then as given. One is never open, so a batch of one is doubled."""
-    leaves = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor) and t.dim() > 0]
-    batches = {t.shape[0] for t in leaves}
-    if len(batches) == 1 and leaves:
-        if batches == {1}:
-
-            def twice(t: Any) -> Any:
-                return torch.cat([t, t]) if isinstance(t, Tensor) and t.dim() > 0 else t
-
-            yield pytree.tree_map(twice, (args, kwargs)), True
-        else:
-            yield (
-                pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, (args, kwargs)),
-                True,
-            )
-    yield (args, kwargs), False
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def _export(
-    module: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], dynamic: bool
-) -> ExportedProgram:
+def _attempts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[tuple[Arguments, list[int] | None]]:
+    """With open sizes where that works, then as given: arguments, and the open dimension of each tensor that
+    has one. A batch of one is never open, so it is doubled."""
+    leaves = _tensors((args, kwargs))
+    dims = _open_dims(leaves)
+    if dims is not None and all(t.shape[d] == 1 for t, d in zip(leaves, dims, strict=True)):
+
+        def twice(t: Any) -> Any:
+            return torch.cat([t, t]) if isinstance(t, Tensor) and t.dim() > 0 else t
+
+        yield pytree.tree_map(twice, (args, kwargs)), dims
+    elif dims is not None:
+        yield (
+            pytree.tree_map(lambda t: t.detach().clone() if isinstance(t, Tensor) else t, (args, kwargs)),
+            dims,
+        )
+    yield (args, kwargs), None
+
+
+def _tensors(inputs: Any) -> list[Tensor]:
+    return [t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor) and t.dim() > 0]
+
+
+def _open_dims(leaves: list[Tensor]) -> list[int] | None:
+    """The dimension of each input that may have any size: the batch, if all have the same; the nodes and edges
+    of a graph, if a list of edges `(2, edges)` counts rows of another input; else none."""
+    if leaves and len({t.shape[0] for t in leaves}) == 1:
+        return [0] * len(leaves)
+    edges = [_lists_edges(t, leaves) for t in leaves]
+    return [int(e) for e in edges] if any(edges) else None
+
+
+def _lists_edges(tensor: Tensor, leaves: list[Tensor]) -> bool:
+    if tensor.dtype != torch.int64 or tensor.dim() != 2 or len(tensor) != 2 or tensor.numel() == 0:
+        return False
+    last = int(tensor.max()) if tensor.device.type != "meta" else 0
+    return any(t is not tensor and t.dim() == 2 and len(t) > max(last, 2) for t in leaves)
+
+
+def _export(module: nn.Module, inputs: Arguments, dims: list[int] | None) -> ExportedProgram:
     args, kwargs = inputs
     shapes: Any = None
-    if dynamic:
+    if dims is not None:
         shapes = ShapesCollection()
-        for leaf in pytree.tree_leaves(inputs):
-            if isinstance(leaf, Tensor) and leaf.dim() > 0:
-                shapes[leaf] = {0: Dim.AUTO}
+        for leaf, dim in zip(_tensors(inputs), dims, strict=True):
+            shapes[leaf] = {dim: Dim.AUTO}
     return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
 
 
 class _Importer:
     """Walks one exported program into a `Trace`."""
 
-    def __init__(self, module: nn.Module, program: ExportedProgram) -> None:
+    def __init__(self, module: nn.Module, program: ExportedProgram, inputs: Arguments) -> None:
         self.module = module
         self.program = program
+        self.inputs = inputs
+        self.found: dict[str, int] | None = None
+        self.open: dict[str, tuple[str, int]] = {}
         self.out = Trace()
         self.env: dict[fx.Node, Any] = {}
         self.lists: dict[str, list[str]] = {}
@@ -220,6 +241,8 @@ class _Importer:
         )
 
     def _operator(self, node: fx.Node, target: torch._ops.OpOverload, value: Any) -> None:
+        if self._made_like(node, target, value):
+            return
         args = tuple(self._argument(a) for a in node.args)
         kwargs = {k: self._argument(v) for k, v in node.kwargs.items()}
         base = _TWINS.get(str(target), str(target))
@@ -243,6 +266,34 @@ class _Importer:
         refs = [Ref("value", r) for r in results]
         self.env[node] = refs if unpack else (refs[0] if refs else None)
         self._count_batches(op)
+
+    def _made_like(self, node: fx.Node, target: torch._ops.OpOverload, value: Any) -> bool:
+        """A vector of ones or zeros as long as a value whose length depends on the data is made after it."""
+        base = str(target)
+        size = node.args[0] if node.args else None
+        if base not in {"aten.ones.default", "aten.zeros.default"} or not isinstance(size, (list, tuple)):
+            return False
+        length = self.env[size[0]] if len(size) == 1 and isinstance(size[0], fx.Node) else None
+        if not isinstance(length, _Open) or length.expression not in self.open:
+            return False
+        source, dim = self.open[length.expression]
+        for d in reversed(range(len(self.out.shapes[source]))):
+            if d != dim:
+                name = self._unique(f"{node.name}_like")
+                op = Operator(name, "aten.select.int", (Ref("value", source), d, 0), (), (name,), False)
+                shape = self.out.shapes[source]
+                self.out.shapes[name], self.out.dtypes[name] = shape[:d] + shape[d + 1 :], self.out.dtypes[source]
+                self.out.operators.append(op)
+                source = name
+        name = self._unique(node.name)
+        kwargs = tuple((k, self._argument(v)) for k, v in node.kwargs.items())
+        self._declare(name, value)
+        like = base.replace(".default", "_like.default")
+        self.out.operators.append(
+            Operator(name, like, (Ref("value", source),), kwargs, (name,), False, _caller(node))
+        )
+        self.env[node] = Ref("value", name)
+        return True
 
     def _count_batches(self, op: Operator) -> None:
         """In training, a batch norm counts its batches; evaluation mode exports none of it."""
@@ -271,10 +322,23 @@ class _Importer:
         scalars = [self._scalar(s) for s in value.shape]
         # a size that is no multiple of an input's is recorded as it is at the example
         self.out.shapes[name] = tuple(
-            int(size.node.hint) if isinstance(found, _Open) else found  # type: ignore[attr-defined]
+            self._example(size) if isinstance(found, _Open) else found
             for size, found in zip(value.shape, scalars, strict=True)
         )
+        for dim, found in enumerate(scalars):
+            if isinstance(found, _Open):
+                self.open.setdefault(found.expression, (name, dim))
         self.out.dtypes[name] = dtype_name(value.dtype)
+
+    def _example(self, size: Any) -> int:
+        """A size at the example inputs, one that depends on the data (how many edges are no loops) too."""
+        if size.node.hint is not None:
+            return int(size.node.hint)
+        if self.found is None:
+            self.found = _found_sizes(self.program, self.inputs)
+        known = {**self.found, **{s.name: s.example for s in self.out.symbols}}
+        expression = size.node.expr
+        return int(expression.subs({s: known[str(s)] for s in expression.free_symbols}))
 
     def _scalar(self, value: Any) -> Any:
         if not isinstance(value, (torch.SymInt, torch.SymBool, torch.SymFloat)):
@@ -283,6 +347,8 @@ class _Importer:
         whole = isinstance(value, torch.SymInt)
         if expression.is_number:
             return int(expression) if whole else float(expression)
+        if isinstance(value, torch.SymBool):  # a check of sizes; the checks themselves are left out
+            return _Open(str(expression))
         factor, symbol = expression.as_coeff_Mul()
         known = {s.name for s in self.out.symbols}
         if (
@@ -313,6 +379,35 @@ class _Importer:
         if item is None or isinstance(item, (bool, int, float, str, complex)):
             return item
         raise Untraceable(f"an argument of type {type(item).__name__}")
+
+
+def _found_sizes(program: ExportedProgram, inputs: Arguments) -> dict[str, int]:
+    """What the sizes that depend on the data are at the example: the program is run once on copies."""
+    flat = iter(pytree.tree_leaves(inputs))
+    values = []
+    for spec in program.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT:
+            value = next(flat)
+        elif spec.target in program.constants:
+            value = program.constants[spec.target]
+        else:
+            value = program.state_dict[spec.target]  # type: ignore[index]
+        values.append(value.detach().clone() if isinstance(value, Tensor) else value)
+    found: dict[str, int] = {}
+
+    class Measure(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            value = n.meta.get("val")
+            if isinstance(value, Tensor) and isinstance(result, Tensor):
+                for size, real in zip(value.shape, result.shape, strict=True):
+                    if _is_symbol(size):
+                        found[str(size.node.expr)] = int(real)  # type: ignore[attr-defined]
+            return result
+
+    with torch.no_grad():
+        Measure(program.graph_module).run(*values)
+    return found
 
 
 def _is_symbol(size: Any) -> bool:

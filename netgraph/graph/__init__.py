@@ -2,7 +2,10 @@
 
 from netgraph.graph.axis import Axis, Segment
 from netgraph.graph.batch import GraphBatch, stack, unstack
+from netgraph.graph.branch import Branch
+from netgraph.graph.branches import branches
 from netgraph.graph.codec import decode_structure, encode_structure
+from netgraph.graph.constraints import constraints
 from netgraph.graph.cost import CostModel, macs, params
 from netgraph.graph.io import load_graph, save_graph
 from netgraph.graph.masks import EdgeMask, NodeMask, kept_positions
@@ -30,6 +33,7 @@ __all__ = [
     "REWRITERS",
     "Axis",
     "Block",
+    "Branch",
     "CostModel",
     "EdgeMask",
     "Group",
@@ -46,6 +50,8 @@ __all__ = [
     "TensorSpec",
     "TorchConstant",
     "Value",
+    "branches",
+    "constraints",
     "decode_structure",
     "dtype_name",
     "encode_structure",

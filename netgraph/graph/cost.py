@@ -7,8 +7,10 @@ from math import prod
 
 import numpy as np
 
+from netgraph.graph.branches import chosen
 from netgraph.graph.masks import NodeMask
 from netgraph.graph.neural_graph import NeuralGraph
+from netgraph.graph.removal import Removal, removed
 from netgraph.graph.structure import Operator, Ref, Size, Structure, TensorSpec, Value
 
 Shapes = Callable[[Ref], tuple[int, ...]]
@@ -26,6 +28,7 @@ class CostModel:
         self.structure = structure
         self._examples = {s.name: s.example for s in structure.symbols}
         self._counted = [op for op in structure.operators if op.kind in _FORMULAS]
+        self._removals: dict[frozenset[str], Removal] = {}
 
     def macs(self, mask: NodeMask | None = None) -> int:
         """Multiply-accumulates of one forward pass."""
@@ -36,14 +39,27 @@ class CostModel:
                 return self._tensor_shape(self.structure.tensor[ref.name], sizes)
             return self._value_shape(self.structure.value[ref.name], sizes)
 
-        return sum(_FORMULAS[op.kind](op, shape) for op in self._counted)
+        gone = self._gone(mask)
+        left = self._counted if gone is None else [o for o in self._counted if o.name not in gone.operators]
+        return sum(_FORMULAS[op.kind](op, shape) for op in left)
 
     def params(self, mask: NodeMask | None = None) -> int:
         """Scalars in parameters (buffers not counted, tied weights once)."""
         sizes = self._axis_sizes(mask)
+        gone = self._gone(mask)
         return sum(
-            prod(self._tensor_shape(t, sizes)) for t in self.structure.tensors if t.kind == "parameter"
+            prod(self._tensor_shape(t, sizes))
+            for t in self.structure.tensors
+            if t.kind == "parameter" and (gone is None or t.name not in gone.tensors)
         )
+
+    def _gone(self, mask: NodeMask | None) -> Removal | None:
+        if mask is None or not mask.skip:
+            return None
+        names = frozenset(mask.skip)
+        if names not in self._removals:
+            self._removals[names] = removed(self.structure, chosen(self.structure, names))
+        return self._removals[names]
 
     def _axis_sizes(self, mask: NodeMask | None) -> list[int]:
         if mask is None:

@@ -11,13 +11,19 @@ from torch import Tensor
 
 from netgraph.errors import GraphError
 from netgraph.graph.axis import Axis, BoolArray, IntArray
+from netgraph.graph.branches import chosen
 from netgraph.graph.neural_graph import NeuralGraph
+from netgraph.graph.removal import removed, silence
 from netgraph.graph.structure import Structure, TensorSpec
 
 
 @dataclass(frozen=True, eq=False)
 class NodeMask:
-    """Which nodes to keep: a boolean tensor `(size,)` per group name; groups left out are kept whole.
+    """Which nodes and layers to keep.
+
+    Attributes:
+        keep: a boolean tensor `(size,)` per group name; groups left out are kept whole.
+        skip: names of residual branches that are left out (`netgraph.graph.branches`).
 
     >>> import torch
     >>> mask = NodeMask({"fc1": torch.tensor([True, False])}) & NodeMask({"fc1": torch.tensor([True, True])})
@@ -26,33 +32,38 @@ class NodeMask:
     """
 
     keep: Mapping[str, Tensor]
+    skip: frozenset[str] = frozenset()
 
     def __and__(self, other: NodeMask) -> NodeMask:
         names = dict.fromkeys([*self.keep, *other.keep])
         both = {n: self.keep[n] & other.keep[n] for n in names if n in self.keep and n in other.keep}
-        return NodeMask({n: both.get(n, self.keep.get(n, other.keep.get(n))) for n in names})  # type: ignore[misc]
+        keep = {n: both.get(n, self.keep.get(n, other.keep.get(n))) for n in names}
+        return NodeMask(keep, frozenset(self.skip) | frozenset(other.skip))  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NodeMask):
             return NotImplemented
-        return set(self.keep) == set(other.keep) and all(
-            torch.equal(k, other.keep[n]) for n, k in self.keep.items()
+        return (
+            set(self.keep) == set(other.keep)
+            and set(self.skip) == set(other.skip)
+            and all(torch.equal(k, other.keep[n]) for n, k in self.keep.items())
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     @property
     def dropped(self) -> int:
-        """Number of nodes that are dropped."""
+        """Number of nodes that are dropped, those of branches left out not counted."""
         return sum(int((~k).sum()) for k in self.keep.values())
 
     def validate(self, structure: Structure) -> None:
         """Check that the mask fits a structure and leaves a network.
 
         Raises:
-            GraphError: unknown group, wrong size or dtype, an emptied group, or a cut into a
+            GraphError: unknown group or branch, wrong size or dtype, an emptied group, or a cut into a
                 group that is not `hidden`.
         """
+        chosen(structure, self.skip)
         for name, keep in self.keep.items():
             index = structure.group_index.get(name)
             if index is None:
@@ -84,7 +95,10 @@ class NodeMask:
         ]
 
     def apply(self, graph: NeuralGraph) -> NeuralGraph:
-        """The same network with every weight that touches a dropped node set to zero (shapes unchanged)."""
+        """The same network with every weight that touches a dropped node set to zero (shapes unchanged).
+
+        A branch left out keeps its weights; the sum that it feeds counts it times zero.
+        """
         self.validate(graph.structure)
         positions = kept_positions(graph.structure, self)
         state = dict(graph.state)
@@ -102,7 +116,7 @@ class NodeMask:
                 gone[torch.from_numpy(index)] = False
                 tensor.index_fill_(dim, gone.nonzero().squeeze(1).to(tensor.device), 0)
             state[spec.name] = tensor
-        return NeuralGraph(graph.structure, state)
+        return NeuralGraph(silence(graph.structure, chosen(graph.structure, self.skip)), state)
 
 
 def kept_positions(structure: Structure, mask: NodeMask) -> list[IntArray | None]:
@@ -135,11 +149,14 @@ class EdgeMask:
 
     @classmethod
     def from_nodes(cls, structure: Structure, mask: NodeMask) -> EdgeMask:
-        """Zero on every weight that touches a dropped node, one elsewhere."""
+        """Zero on every weight that touches a dropped node or goes with a branch left out, one elsewhere."""
         mask.validate(structure)
         ones = NeuralGraph(structure, {t.name: torch.ones(t.shape) for t in structure.tensors})
-        masked = mask.apply(ones)
-        return cls({t.name: masked.state[t.name] for t in _weights(structure)})
+        masked = mask.apply(ones).state
+        gone = removed(structure, chosen(structure, mask.skip)).tensors if mask.skip else frozenset()
+        return cls(
+            {t.name: masked[t.name] * 0 if t.name in gone else masked[t.name] for t in _weights(structure)}
+        )
 
     def validate(self, structure: Structure) -> None:
         """Check names and shapes.

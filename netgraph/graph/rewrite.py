@@ -145,15 +145,14 @@ def _slice(op: Operator, cut: Cut) -> Operator:
     step = op.args[4] if len(op.args) > 4 else 1
     first, last, _ = slice(start, stop).indices(len(kept))
     if step != 1:
-        if kept[first:last:step].all() and not kept[first:last].all():
+        places = (np.cumsum(kept) - 1)[first:last:step][kept[first:last:step]]  # of the picked ones, once cut
+        gaps = np.unique(np.diff(places))
+        if len(places) == 0 or len(gaps) > 1:
             raise GraphError(
                 f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups"
             )
-        phases = [kept[first + i : last : step] for i in range(step)]
-        if any(len(p) != len(phases[0]) or not np.array_equal(p, phases[0]) for p in phases):
-            raise GraphError(
-                f"select: operator {op.name!r} takes every {step}th of a cut axis; exclude its groups"
-            )
+        begin, step = int(places[0]), int(gaps[0]) if len(gaps) else step
+        return replace(op, args=(op.args[0], dim, begin, int(places[-1]) + 1, step))
     begin, width = int(kept[:first].sum()), int(kept[first:last].sum())
     return replace(op, args=(op.args[0], dim, begin, begin + width, step))
 
@@ -186,7 +185,7 @@ def _normalized_shape(op: Operator, cut: Cut) -> Operator:
     return _set(op, 1, tuple(cut.new(op.results[0]).shape[-len(op.args[1]) :]))
 
 
-@rewriter("group_norm")
+@rewriter("group_norm", "channel_shuffle")
 def _group_norm(op: Operator, cut: Cut) -> Operator:
     kept = cut.kept(op.args[0], 1)
     return op if kept is None else _set(op, 1, surviving_groups(op, kept, op.args[1]))

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from netgraph.graph.axis import Axis, BoolArray
+from netgraph.graph.branches import chosen
 from netgraph.graph.masks import NodeMask, kept_positions
 from netgraph.graph.neural_graph import NeuralGraph
+from netgraph.graph.removal import leave_out
 from netgraph.graph.rewrite import Cut, rewrite
 from netgraph.graph.structure import Size, Structure, Symbol, TensorSpec, Value
 from netgraph.graph.take import take
@@ -17,11 +19,12 @@ from netgraph.graph.take import take
 def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
     """Keep the nodes that a mask keeps: smaller groups, sliced tensors, and a program with the new sizes.
 
-    Tensors that lose nothing are shared with `graph`, the others are new.
+    Branches that the mask leaves out are gone with their operators, tensors and groups; what they were added
+    to takes the place of the sum. Tensors that lose nothing are shared with `graph`, the others are new.
 
     Args:
         graph: any graph.
-        mask: which nodes of its hidden groups to keep.
+        mask: which nodes of its hidden groups to keep, and which branches to leave out.
 
     Raises:
         GraphError: the mask does not fit, or an operator cannot run with what is kept.
@@ -34,12 +37,14 @@ def select(graph: NeuralGraph, mask: NodeMask) -> NeuralGraph:
     torch.Size([1, 2])
     """
     mask.validate(graph.structure)
-    state = take(graph, kept_positions(graph.structure, mask))
-    return NeuralGraph(select_structure(graph.structure, mask), state)
+    rest, mask = _without_branches(graph.structure, mask)
+    whole = NeuralGraph(rest, {t.name: graph.state[t.name] for t in rest.tensors})
+    return NeuralGraph(select_structure(rest, mask), take(whole, kept_positions(rest, mask)))
 
 
 def select_structure(structure: Structure, mask: NodeMask) -> Structure:
     """The structure half of `select`."""
+    structure, mask = _without_branches(structure, mask)
     keep = mask.arrays(structure)
     positions = kept_positions(structure, mask)
     axes = tuple(
@@ -61,6 +66,11 @@ def select_structure(structure: Structure, mask: NodeMask) -> Structure:
         values=tuple(cut.values.values()),
         operators=tuple(rewrite(op, cut) for op in structure.operators),
     )
+
+
+def _without_branches(structure: Structure, mask: NodeMask) -> tuple[Structure, NodeMask]:
+    rest = leave_out(structure, chosen(structure, mask.skip))
+    return rest, NodeMask({n: k for n, k in mask.keep.items() if n in rest.group_index})
 
 
 def _shrink(axis: Axis, keep: list[BoolArray]) -> Axis:

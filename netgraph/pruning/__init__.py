@@ -19,8 +19,9 @@ from netgraph.pruning.criteria import (
     taylor,
 )
 from netgraph.pruning.fit import fit_mask
-from netgraph.pruning.ignored import ignored_groups
+from netgraph.pruning.ignored import ignored_branches, ignored_groups
 from netgraph.pruning.latency import compare_latency, measure_latency
+from netgraph.pruning.layers import LayerScores, layer_scores
 from netgraph.pruning.meta_config import MetaTrainConfig
 from netgraph.pruning.meta_result import EpochRecord, MetaTrainResult
 from netgraph.pruning.meta_train import meta_train
@@ -42,6 +43,7 @@ __all__ = [
     "Budget",
     "Criterion",
     "EpochRecord",
+    "LayerScores",
     "Loss",
     "MetaTrainConfig",
     "MetaTrainResult",
@@ -58,9 +60,11 @@ __all__ = [
     "fit_mask",
     "fpgm",
     "geometric_schedule",
+    "ignored_branches",
     "ignored_groups",
     "l1",
     "l2",
+    "layer_scores",
     "magnitude",
     "measure_latency",
     "meta_train",

@@ -27,6 +27,7 @@ def fit_mask(
     target: float,
     *,
     floors: Mapping[str, int] | None = None,
+    branches: Mapping[str, float] | None = None,
     ranking: str | Ranking = "global",
     round_to: int = 1,
     unit: str = "units of cost",
@@ -43,12 +44,15 @@ def fit_mask(
             returned is one whose measurement met the target.
         target: upper bound on the cost.
         floors: the groups that may be cut, with the nodes that each must keep; None for all, down to one.
+        branches: scores of the residual branches that may be left out, by name (`netgraph.graph.branches`).
+            They stand in one order with the nodes; a ranking compares them among each other as it does the
+            nodes of a group.
         ranking: `"global"`, `"uniform"` (the same share of every group), or a function.
         round_to: kept widths are multiples of this, or the whole group.
         unit: what the cost counts, for messages.
 
     Returns:
-        A mask with an entry for every group that loses nodes.
+        A mask with an entry for every group that loses nodes, and the branches that are left out.
 
     Raises:
         UsageError: a score is missing nodes or is not finite, or the ranking is unknown.
@@ -67,17 +71,24 @@ def fit_mask(
     least = np.minimum(sizes, -(-least // round_to) * round_to)
     priorities = rank({n: scores[n] for n in names}, ranking)
     ascending = [torch.argsort(priorities[n].detach().cpu(), stable=True) for n in names]
-    order = _drop_order([priorities[n] for n in names], ascending, sizes - least)
+    layers = _layer_priorities(branches or {}, ranking)
+    order = _drop_order(
+        [*(priorities[n] for n in names), *layers.values()],
+        [*ascending, *(torch.zeros(1, dtype=torch.int64) for _ in layers)],
+        np.append(sizes - least, np.ones(len(layers), dtype=np.int64)),
+    )
 
     def mask_after(dropped: int) -> NodeMask:
-        widths = sizes - np.bincount(order[:dropped], minlength=len(sizes))
+        lost = np.bincount(order[:dropped], minlength=len(sizes) + len(layers))
+        widths = sizes - lost[: len(sizes)]
         widths = np.minimum(sizes, -(-widths // round_to) * round_to)
         keep = {}
         for name, width, nodes in zip(names, widths.tolist(), ascending, strict=True):
             if width < len(nodes):
                 keep[name] = torch.ones(len(nodes), dtype=torch.bool)
                 keep[name][nodes[: len(nodes) - width]] = False
-        return NodeMask(keep)
+        skip = frozenset(n for n, gone in zip(layers, lost[len(sizes) :].tolist(), strict=True) if gone)
+        return NodeMask(keep, skip)
 
     best = mask_after(0)
     if cost(best) <= target:
@@ -88,7 +99,8 @@ def fit_mask(
     if not reached <= target:
         raise BudgetError(
             f"budget: expected at most {target:,.6g} {unit}, got {reached:,.6g} as the smallest that can be "
-            f"reached by cutting {len(names)} groups to {least.sum()} of {sizes.sum()} nodes; allow more, "
+            f"reached by cutting {len(names)} groups to {least.sum()} of {sizes.sum()} nodes"
+            f"{f' and leaving out {len(layers)} branches' if layers else ''}; allow more, "
             "or ignore fewer layers"
         )
     while high - low > 1:
@@ -125,8 +137,25 @@ def _candidates(structure: Structure, scores: Scores, floors: Mapping[str, int] 
     return names
 
 
+def _layer_priorities(scores: Mapping[str, float], ranking: str | Ranking) -> dict[str, Tensor]:
+    """A priority `(1,)` per branch."""
+    if not scores:
+        return {}
+    given = torch.tensor(list(scores.values()), dtype=torch.float64)
+    for name, finite in zip(scores, given.isfinite().tolist(), strict=True):
+        if not finite:
+            raise UsageError(
+                f"layers: expected finite scores, got {scores[name]!r} for branch {name!r}; "
+                "check the weights of the network"
+            )
+    return dict(zip(scores, rank({"branches": given}, ranking)["branches"].split(1), strict=True))
+
+
 def _drop_order(priorities: list[Tensor], ascending: list[Tensor], droppable: _Ints) -> _Ints:
-    """Index of the group that loses a node at each step; ties go by the order of groups."""
+    """Index of the group that loses a node at each step; ties go by the order of groups.
+
+    Branches are groups of one node that come last.
+    """
     if not priorities:
         return np.zeros(0, dtype=np.int64)
     keys = [

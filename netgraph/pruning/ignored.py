@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from netgraph.errors import UsageError
-from netgraph.graph import Structure, TensorSpec
+from netgraph.graph import Structure, TensorSpec, branches
 
-__all__ = ["ignored_groups"]
+__all__ = ["ignored_branches", "ignored_groups"]
 
 
 def ignored_groups(structure: Structure, patterns: Iterable[str]) -> frozenset[str]:
@@ -46,6 +46,28 @@ def ignored_groups(structure: Structure, patterns: Iterable[str]) -> frozenset[s
             )
         found |= named | made
     return frozenset(g.name for g in structure.groups if g.role == "hidden" and g.name in found)
+
+
+def ignored_branches(structure: Structure, patterns: Iterable[str]) -> frozenset[str]:
+    """The residual branches that patterns keep: one that is named, or whose groups or tensors are.
+
+    Patterns are those of `ignored_groups`.
+
+    >>> import torch
+    >>> from netgraph.convert import to_graph
+    >>> from netgraph.zoo import CifarResNet
+    >>> structure = to_graph(CifarResNet(2, widths=(2, 4, 6)), torch.zeros(1, 3, 8, 8)).structure
+    >>> sorted(ignored_branches(structure, ["layer1", "layer2.1.conv?"]))
+    ['layer1.0', 'layer1.1', 'layer2.1']
+    """
+    patterns = tuple(patterns)
+    groups = ignored_groups(structure, patterns)
+    return frozenset(
+        b.name
+        for b in branches(structure)
+        if not groups.isdisjoint(b.groups)
+        or any(fnmatchcase(b.name, p) or any(_matches(t, p) for t in b.tensors) for p in patterns)
+    )
 
 
 def _parents(name: str) -> list[str]:

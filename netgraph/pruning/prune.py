@@ -9,14 +9,16 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 
 from netgraph.convert import apply_mask, cuttable, to_graph
+from netgraph.convert.propagate import Product
 from netgraph.convert.trace import Inputs
 from netgraph.errors import UsageError
-from netgraph.graph import CostModel, NeuralGraph, NodeMask, select
+from netgraph.graph import CostModel, NeuralGraph, NodeMask, branches, constraints, select
 from netgraph.pruning.budget import Budget
-from netgraph.pruning.criteria import Criterion, Loss, resolve_criterion
+from netgraph.pruning.criteria import Criterion, Loss, Scores, resolve_criterion
 from netgraph.pruning.fit import fit_mask
-from netgraph.pruning.ignored import ignored_groups
+from netgraph.pruning.ignored import ignored_branches, ignored_groups
 from netgraph.pruning.latency import compare_latency, measure_latency
+from netgraph.pruning.layers import LayerScores, layer_scores
 from netgraph.pruning.progress import Progress, silent
 from netgraph.pruning.ranking import Ranking
 from netgraph.pruning.report import PruneReport
@@ -52,6 +54,8 @@ def prune(
     steps: int = 1,
     inplace: bool = False,
     rebuild: bool = False,
+    layers: bool | LayerScores = False,
+    product: Product = "outer",
     metric: Callable[[nn.Module], float] | None = None,
     latency: bool = False,
     progress: Progress | None = None,
@@ -80,6 +84,11 @@ def prune(
         inplace: shrink `module` itself at the end.
         rebuild: return `select(graph, mask).to_module()`, which can also cut groups that the module's own
             code does not allow to cut (`netgraph.convert.cuttable`), and loses the module's class.
+        layers: leave out whole residual branches (`netgraph.graph.branches`) as well, in one order with the
+            nodes: True scores them by `layer_scores`, a function `graph -> {branch: score}` as it says. Needs
+            `rebuild`. Branches that `ignore` names stay.
+        product: where channels form a table (attention heads x their dimensions, convolution groups x their
+            channels), `"outer"` drops whole heads or groups, `"inner"` the same places of each; see `to_graph`.
         metric: measured before and after, for the report.
         latency: measure latency before and after, for the report (a budget in latency does so anyway).
         progress: told about every stage.
@@ -103,15 +112,21 @@ def prune(
         raise UsageError(
             "prune: expected inplace or rebuild, got both; a rebuilt network is a new module, so pass one"
         )
+    if layers is not False and not rebuild:
+        raise UsageError(
+            "prune: expected rebuild=True with layers, got rebuild=False; a class cannot leave out layers of "
+            "its own forward, so pass rebuild=True as well"
+        )
     given: object = budget
     if not isinstance(given, Budget):
         raise UsageError(f"prune: expected a Budget, got {given!r}; pass e.g. budget=Budget(macs=0.5)")
-    graph = to_graph(module, example_inputs)
+    graph = to_graph(module, example_inputs, product=product)
     _check_finite(graph, "the network")
     score = resolve_criterion("l2" if isinstance(criterion, Rewriter) else criterion, loss)
     groups = _candidates(module, graph, ignore, rebuild)
     sizes = {g.name: g.size for g in graph.structure.groups}
     floors = {name: smallest_width(sizes[name], min_keep, round_to) for name in groups}
+    offered = {} if layers is False else _branches(graph, ignored_branches(graph.structure, ignore))
     target = budget.target(CostModel(graph.structure))
     tell = progress if progress is not None else silent
 
@@ -128,6 +143,7 @@ def prune(
             cost,
             bound,
             floors=floors,
+            branches=_layer_scores(work.graph, scores, layers, offered),
             ranking=ranking,
             round_to=round_to,
             unit=_UNITS[budget.kind],
@@ -148,8 +164,8 @@ def prune(
     for done, bound in enumerate(targets):
         tell("cut", done, len(targets))
         step = fit(bound)
+        mask = composed(mask, step, _present(work.graph, offered))
         work.cut(step)
-        mask = composed(mask, step)
         _finetune(finetune, work)
     tell("cut", len(targets), len(targets))
 
@@ -169,11 +185,13 @@ def prune(
         params_before=before.params(),
         params_after=pruned.params(),
         widths_before=_widths(graph),
-        widths_after=_widths(work.graph),
+        widths_after={**dict.fromkeys(_widths(graph), 0), **_widths(work.graph)},
         latency_before=times[0],
         latency_after=times[1],
         metric_before=metric_before,
         metric_after=metric_after,
+        skipped=tuple(n for n in offered.values() if n in mask.skip),
+        constraints={n: text for n, text in constraints(graph.structure).items() if n in groups},
     )
     if inplace:
         apply_mask(module, graph, mask, inplace=True)
@@ -193,6 +211,33 @@ def _candidates(module: nn.Module, graph: NeuralGraph, ignore: Iterable[str], re
         for g in graph.structure.groups
         if g.role == "hidden" and g.name not in ignored and (allowed is None or g.name in allowed)
     ]
+
+
+def _branches(graph: NeuralGraph, ignored: frozenset[str]) -> dict[str, str]:
+    """Names of the branches by the sum that they end in."""
+    return {b.join: b.name for b in branches(graph.structure) if b.name not in ignored}
+
+
+def _present(graph: NeuralGraph, offered: Mapping[str, str]) -> dict[str, str]:
+    """The branches that are still there: what they are called now, and what they were called at first."""
+    if not offered:
+        return {}
+    return {b.name: offered[b.join] for b in branches(graph.structure) if b.join in offered}
+
+
+def _layer_scores(
+    graph: NeuralGraph, scores: Scores, layers: bool | LayerScores, offered: Mapping[str, str]
+) -> dict[str, float]:
+    present = _present(graph, offered)
+    if not present:
+        return {}
+    found = layers(graph) if callable(layers) else layer_scores(graph, scores)
+    if unknown := set(found) - {b.name for b in branches(graph.structure)}:
+        raise UsageError(
+            f"layers: expected scores of branches, got one for {min(unknown)!r}, which the graph does not "
+            f"have; its branches are {', '.join(list(present)[:5])} ..."
+        )
+    return {name: float(found[name]) for name in present if name in found}
 
 
 def _cost(budget: Budget, graph: NeuralGraph, mask: NodeMask, example_inputs: Inputs) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 __all__ = ["PruneReport"]
@@ -22,6 +23,8 @@ class PruneReport:
         widths_before, widths_after: nodes by hidden group.
         latency_before, latency_after: measured milliseconds on the example inputs; None if not measured.
         metric_before, metric_after: the user's own metric; None if there is none.
+        constraints: by hidden group, what its nodes are where they are more than one channel (whole heads, say).
+        skipped: names of the branches that were left out. The groups that went with them have width 0.
 
     `print(report)` shows a table.
 
@@ -48,6 +51,8 @@ class PruneReport:
     latency_after: float | None = None
     metric_before: float | None = None
     metric_after: float | None = None
+    skipped: tuple[str, ...] = ()
+    constraints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def speedup(self) -> float:
@@ -56,7 +61,7 @@ class PruneReport:
 
     @property
     def cut_groups(self) -> list[str]:
-        """Names of the groups that lost nodes."""
+        """Names of the groups that lost nodes, all of them where the whole branch went."""
         return [n for n, width in self.widths_before.items() if self.widths_after[n] < width]
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +69,8 @@ class PruneReport:
         plain = asdict(self)
         plain["widths_before"] = dict(self.widths_before)
         plain["widths_after"] = dict(self.widths_after)
-        return {**plain, "speedup": self.speedup}
+        plain["constraints"] = dict(self.constraints)
+        return {**plain, "skipped": list(self.skipped), "speedup": self.speedup}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The table as text cells: quantity, before, after, ratio."""
@@ -85,7 +91,13 @@ class PruneReport:
     def __str__(self) -> str:
         table = [("", "before", "after", "ratio"), *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(4)]
-        return "\n".join(
+        lines = [
             f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2] + 2}}  {d:>{widths[3] + 4}}"
             for a, b, c, d in table
-        )
+        ]
+        kinds = Counter(text.partition(":")[0] for text in self.constraints.values())
+        if kinds:
+            lines.append("kept whole: " + ", ".join(f"{kind} in {n} groups" for kind, n in kinds.items()))
+        if self.skipped:
+            lines.append(f"left out: {', '.join(self.skipped)}")
+        return "\n".join(lines)

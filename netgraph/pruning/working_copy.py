@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import final
 
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class WorkingCopy:
         self.refresh()
 
     def cut(self, mask: NodeMask) -> None:
-        """Drop the nodes that a mask over the present graph drops."""
+        """Drop what a mask over the present graph drops; only a rebuilt module can lose branches."""
         smaller = select(self.graph, mask)
         if self._rebuild:
             self.module = self._built(smaller)
@@ -61,8 +62,14 @@ def read_state(module: nn.Module, graph: NeuralGraph) -> NeuralGraph:
     return graph.replace({n: owned[n].detach() for n in graph.structure.tensor if n in owned})
 
 
-def composed(total: NodeMask, step: NodeMask) -> NodeMask:
+def composed(total: NodeMask, step: NodeMask, names: Mapping[str, str] | None = None) -> NodeMask:
     """One mask for two cuts in a row: `step` is over what `total` left.
+
+    Args:
+        total: the first cut.
+        step: the second.
+        names: what the branches that `step` may leave out are called in the graph that `total` is over, where
+            that differs.
 
     >>> import torch
     >>> first = NodeMask({"a": torch.tensor([True, False, True])})
@@ -75,4 +82,5 @@ def composed(total: NodeMask, step: NodeMask) -> NodeMask:
             keep[name][keep[name].nonzero().squeeze(1)] = mask.to(keep[name].device)
         else:
             keep[name] = mask.clone()
-    return NodeMask(keep)
+    renamed = names or {}
+    return NodeMask(keep, total.skip | {renamed.get(n, n) for n in step.skip})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from netgraph.errors import UsageError
-from netgraph.graph import CostModel, NodeMask, Structure
+from netgraph.graph import CostModel, NodeMask, Structure, select_structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,14 +98,17 @@ def draw_cut(structure: Structure, mask: NodeMask, path: str | Path, *, title: s
 
 
 def _rows(structure: Structure, mask: NodeMask) -> list[_Row]:
-    before, after = _macs_per_group(structure, None), _macs_per_group(structure, mask)
+    left = select_structure(structure, NodeMask({}, mask.skip))
+    running = {op.name for op in left.operators}
+    before = _macs_per_group(structure, None)
+    after = _macs_per_group(structure, NodeMask(mask.keep), running)
     order = [*before, *(g for g in range(len(structure.groups)) if g not in before)]
     keep = mask.arrays(structure)
     return [
         _Row(
             name=structure.groups[g].name,
             size=structure.groups[g].size,
-            kept=int(keep[g].sum()),
+            kept=int(keep[g].sum()) if structure.groups[g].name in left.group_index else 0,
             macs_before=before.get(g, 0),
             macs_after=after.get(g, 0),
             fixed=structure.groups[g].role != "hidden",
@@ -114,10 +118,15 @@ def _rows(structure: Structure, mask: NodeMask) -> list[_Row]:
     ]
 
 
-def _macs_per_group(structure: Structure, mask: NodeMask | None) -> dict[int, int]:
-    """MACs of the operators that produce each group, in the order in which the program meets the groups."""
+def _macs_per_group(
+    structure: Structure, mask: NodeMask | None, running: Collection[str] | None = None
+) -> dict[int, int]:
+    """MACs of the operators that produce each group, in the order in which the program meets the groups; of
+    some operators only, if names are given."""
     found: dict[int, int] = {}
     for operator in structure.operators:
+        if running is not None and operator.name not in running:
+            continue
         cost = CostModel(replace(structure, operators=(operator,))).macs(mask)
         for name in operator.results:
             for axis in structure.value[name].axes:
@@ -189,12 +198,13 @@ def _bars(axes: Axes, kept: list[float] | list[int], size: list[float] | list[in
 def _facts(structure: Structure, mask: NodeMask) -> str:
     cost = CostModel(structure)
     hidden = sum(g.size for g in structure.groups if g.role == "hidden")
+    kept = sum(g.size for g in select_structure(structure, mask).groups if g.role == "hidden")
     return "     ".join(
         f"{what} {_short(before)} → {_short(after)} ({_change(after / max(before, 1) - 1)})"
         for what, before, after in (
             ("MACs", cost.macs(), cost.macs(mask)),
             ("parameters", cost.params(), cost.params(mask)),
-            ("hidden channels", hidden, hidden - mask.dropped),
+            ("hidden channels", hidden, kept),
         )
     )
 

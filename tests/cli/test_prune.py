@@ -97,3 +97,14 @@ def test_inputs_are_rebuilt_from_the_file(netgraph, work: Path, kind: str) -> No
     assert outcome.status == 0, outcome.err
     ids = torch.zeros(3, 4, dtype=torch.int64)
     assert load_graph("p.safetensors").to_module()(ids, torch.ones(3, 4, 1)).shape == (3, 4, 3)
+
+
+def test_layers_and_products_are_options(netgraph, work: Path) -> None:
+    outcome = netgraph(
+        "prune", "netgraph.zoo:resnet20", "--input-shape", "1,3,32,32", "--budget", "macs=0.3",
+        "--layers", "--product", "inner", "-o", "p.safetensors", "--json",
+    )  # fmt: skip
+    assert 0 < outcome.json["macs_after"] <= 0.3 * outcome.json["macs_before"]
+    assert outcome.json["skipped"]
+    wrong = netgraph("prune", "conv.safetensors", "--budget", "macs=0.5", "--product", "sideways")
+    assert wrong.status != 0 and "--product should be outer or inner, got 'sideways'" in wrong.err

@@ -1,6 +1,7 @@
 """Conversion: bijective, and its groups are symmetries of the function."""
 
 import warnings
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,13 +16,17 @@ from netgraph.convert import RULES, rule
 from netgraph.errors import ConversionError, ConversionWarning, GraphError
 from netgraph.graph import NeuralGraph, macs, params, permute, same_bytes
 from tests.convert.cases import CASES, Call, Case, conv, scramble
+from tests.convert.operator_cases import OPERATOR_CASES
 
-cases = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+cases = pytest.mark.parametrize("case", [*CASES, *OPERATOR_CASES], ids=lambda c: c.name)
 
 
+@cache  # the tests below change neither
 def convert(case: Case) -> tuple[nn.Module, tuple[Any, ...], NeuralGraph]:
     module, inputs = case.make()
-    graph = to_graph(module, inputs, product=case.product)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConversionWarning)
+        graph = to_graph(module, inputs, product=case.product)
     graph.validate()
     return module, inputs, graph
 

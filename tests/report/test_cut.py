@@ -10,10 +10,10 @@ from PIL import Image
 
 from netgraph.convert import to_graph
 from netgraph.errors import GraphError, UsageError
-from netgraph.graph import CostModel, NeuralGraph, NodeMask
+from netgraph.graph import CostModel, NeuralGraph, NodeMask, branches
 from netgraph.report import draw_cut
 from netgraph.report.cut import _rows
-from netgraph.zoo import DigitsResNet
+from netgraph.zoo import DigitsResNet, resnet8
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,13 @@ def test_what_does_not_fit_is_refused(graph: NeuralGraph, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="choose a folder that exists"):
         draw_cut(graph.structure, NodeMask({}), tmp_path / "absent" / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_layers_that_are_left_out_are_drawn_as_cut(tmp_path: Path) -> None:
+    structure = to_graph(resnet8(), torch.zeros(1, 3, 8, 8)).structure
+    branch = branches(structure)[0]
+    rows = {r.name: r for r in _rows(structure, NodeMask({}, frozenset({branch.name})))}
+    for name in branch.groups:
+        assert rows[name].kept == 0 and rows[name].macs_after == 0 < rows[name].macs_before
+    draw_cut(structure, NodeMask({}, frozenset({branch.name})), tmp_path / "cut.png")
+    assert (tmp_path / "cut.png").stat().st_size > 1000

@@ -11,6 +11,7 @@ from netgraph.cli.app import app
 from netgraph.cli.options import AsJson, InputDtype, InputShape, Output, Weights
 from netgraph.cli.output import emit, noted_warnings, progress_bar, reporter
 from netgraph.cli.source import open_source, recorded_inputs
+from netgraph.convert.propagate import Product
 from netgraph.errors import UsageError
 from netgraph.graph import save_graph
 from netgraph.hub import list_models, load_model
@@ -48,6 +49,10 @@ def prune_command(
     ] = "1",
     round_to: Annotated[int, typer.Option(help="Widths become multiples of this.")] = 1,
     steps: Annotated[int, typer.Option(help="Cuts to reach the budget in.")] = 1,
+    product: Annotated[
+        str, typer.Option(help="outer: whole attention heads and groups; inner: the same places of each.")
+    ] = "outer",
+    layers: Annotated[bool, typer.Option("--layers", help="Leave out whole residual branches too.")] = False,
     latency: Annotated[bool, typer.Option("--latency", help="Measure latency before and after.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Also draw what was cut (.png, .svg or .pdf).")] = None,
     as_json: AsJson = False,
@@ -75,6 +80,8 @@ def prune_command(
                 round_to=round_to,
                 steps=steps,
                 rebuild=True,
+                layers=layers,
+                product=_product(product),
                 latency=latency,
                 progress=reporter(bar),
             )
@@ -97,6 +104,12 @@ def _budget(text: str) -> Budget:
         raise UsageError(
             f"prune: --budget should read like macs=0.5, params=0.3, latency_ms=2 or speedup=2, got {text!r}"
         ) from None
+
+
+def _product(text: str) -> Product:
+    if text not in ("outer", "inner"):
+        raise UsageError(f"prune: --product should be outer or inner, got {text!r}")
+    return "inner" if text == "inner" else "outer"
 
 
 def _number(text: str) -> int | float:

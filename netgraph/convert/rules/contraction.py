@@ -51,7 +51,7 @@ def _add_bias(p: Propagation, op: Operator, fields: Fields, bias: Any) -> Fields
     return p.merge([(fields, everywhere), *operands(p, [bias], result)])
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "__matmul__")
+@rule("matmul", "mm", "bmm", "mv", "dot", "vdot", "__matmul__")
 def matmul(p: Propagation, op: Operator) -> Fields:
     return product(p, op, op.args[0], op.args[1])
 
@@ -82,6 +82,13 @@ def product(p: Propagation, op: Operator, a: Ref, b: Ref) -> Fields:
         p.role(found[0], found[1][2], found[1][1])
     fields = p.contract([(p.fields(a), names_a, shape_a), (p.fields(b), names_b, shape_b)], out)
     return [f.expand(p.concrete(op.results[0])) for f in fields]
+
+
+@rule("outer", "ger")
+def outer(p: Propagation, op: Operator) -> Fields:
+    """Every entry of one vector times every entry of another."""
+    a, b = op.args[:2]
+    return p.contract([(p.fields(a), "X", p.concrete(a)), (p.fields(b), "Y", p.concrete(b))], "XY")
 
 
 @rule("einsum")

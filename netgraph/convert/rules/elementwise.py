@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netgraph.convert.labels import varying
 from netgraph.convert.propagate import Fields, Propagation, rule
 from netgraph.graph import Operator, Ref
 
@@ -81,6 +82,8 @@ def elementwise(p: Propagation, op: Operator) -> Fields | None:
             key = (ref.name, dim)
             if size == 1 and key in p.single and len(p.concrete(ref)) == len(shape) and shape[dim] == 1:
                 p.single.setdefault((op.results[0], dim), p.single[key])
+    if len(refs) > 1 and any(len(varying(f)) > 1 for ref in refs for f in p.fields(ref)):
+        p.merge(operands(p, refs, shape))  # a table may become whole, and no longer runs along all it did
     return p.merge(operands(p, refs, shape))
 
 
@@ -96,6 +99,10 @@ def prelu(p: Propagation, op: Operator) -> Fields:
 def glu(p: Propagation, op: Operator) -> Fields:
     dim = op.args[1] if len(op.args) > 1 else -1
     shape = p.concrete(op.results[0])
+    if shape[dim] == 1:  # a half of one channel no longer shows along which dimension it is one
+        for f in p.fields(op.args[0]):
+            if dim % len(shape) in varying(f):
+                p.freeze(f)
     halves = [(list(pair), frozenset(range(len(shape)))) for pair in _halves(p.fields(op.args[0]), dim)]
     return p.merge(halves)
 

@@ -53,7 +53,6 @@ from netgraph.graph.program import resolve
     "diagonal",
     "pixel_shuffle",
     "pixel_unshuffle",
-    "channel_shuffle",
     "unfold",
     "atleast_1d",
     "atleast_2d",
@@ -74,25 +73,34 @@ def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
         moved.append(result)
     if op.unpack:
         return [[m[i] for m in moved] for i in range(len(op.results))]
-    if not moved and op.kind in {"expand", "expand_as", "broadcast_to"}:
-        return _copies(p, op)
+    if op.kind in {"expand", "expand_as", "broadcast_to"}:
+        return moved + _copies(p, op, only_new=bool(moved))
     return moved
+
+
+@rule("channel_shuffle")
+def channel_shuffle(p: Propagation, op: Operator) -> Fields:
+    """Channels read as a table (groups x channels inside) and written column by column."""
+    groups = op.args[1]
+    tables = [compact(f.unflatten(1, (groups, -1))) for f in p.fields(op.args[0])]
+    p.values[f"{op.name}.table"] = [t for t in map(p.space.normal, tables) if varying(t)]  # stays a table
+    return [resolve(op.target)(f, groups) for f in p.fields(op.args[0])]
 
 
 def _is_batch(size: int | Size) -> bool:
     return isinstance(size, Size) and size.factor == 1
 
 
-def _copies(p: Propagation, op: Operator) -> Fields:
+def _copies(p: Propagation, op: Operator, only_new: bool) -> Fields:
     """What has no channels (positions, a mask) and is copied along a dimension has places there that are all
-    alike: free, until someone ties them."""
+    alike: free, until someone ties them. So has whatever is copied along a new first dimension."""
     before, shape = p.concrete(op.args[0]), p.concrete(op.results[0])
     sizes = p.program.shapes[op.results[0]]
     lead = len(shape) - len(before)
     return [
         along(p.space.fresh(n), d, shape)
         for d, n in enumerate(shape)
-        if n > 1 and not _is_batch(sizes[d]) and (d < lead or before[d - lead] == 1)
+        if n > 1 and not _is_batch(sizes[d]) and (d < lead or (before[d - lead] == 1 and not only_new))
     ]
 
 
@@ -337,3 +345,55 @@ def pick(p: Propagation, op: Operator) -> Fields:
                 view[place[d]] = shape[d]
             out.append(small.reshape(view).expand(result))
     return out
+
+
+@rule("scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_reduce", "index_fill")
+def scatter(p: Propagation, op: Operator) -> Fields:
+    """Rows are put where numbers say: what runs along that dimension is frozen, the rest goes together."""
+    target, dim, _, source = op.args[:4]
+    result = p.concrete(op.results[0])
+    dim %= max(len(result), 1)
+    parts = []
+    for ref in [r for r in (target, source) if isinstance(r, Ref)]:
+        shape = p.concrete(ref)
+        kept: Fields = []
+        for f in p.fields(ref):
+            if dim in varying(f) or any(shape[d] != result[d] for d in varying(f)):
+                p.freeze(f)
+            else:
+                kept.append(f.narrow(dim, 0, 1).expand(result))
+        parts.append((kept, frozenset(d for d, n in enumerate(shape) if n > 1 and d != dim)))
+    return p.merge(parts)
+
+
+@rule("index_put", "_index_put_impl", "masked_scatter")
+def put(p: Propagation, op: Operator) -> Fields:
+    """Like `scatter`, for numbers along the first dimensions."""
+    target, places = op.args[0], op.args[1]
+    result = p.concrete(op.results[0])
+    leading = isinstance(places, tuple) and not isinstance(places, Ref) and all(i is not None for i in places)
+    lead = len(places) if leading else len(result)
+    out: Fields = []
+    for f in p.fields(target):
+        if min(varying(f)) < lead:
+            p.freeze(f)
+        else:
+            out.append(f)
+    everywhere = frozenset(d for d, n in enumerate(result) if n > 1 and d >= lead)
+    parts = [(out, everywhere)]
+    for ref in [r for r in op.args[2:] if isinstance(r, Ref)]:
+        own = p.concrete(ref)
+        width = len(result) - lead
+        tail: Fields = []
+        for f in p.fields(ref):
+            behind = all(d >= len(own) - width and own[d] == result[d + len(result) - len(own)] for d in varying(f))
+            if behind:
+                small = compact(f).reshape([f.shape[d] if d in varying(f) else 1 for d in range(len(own))][-width:])
+                tail.append(small.expand(result))
+            else:
+                p.freeze(f)
+        dims = frozenset(
+            d + len(result) - len(own) for d, n in enumerate(own) if n > 1 and d >= len(own) - width
+        )
+        parts.append((tail, dims))
+    return p.merge(parts)
