@@ -31,7 +31,7 @@ RUNS = ROOT / "runs" / "coverage"
 SIDES = ("ours", "peer")
 CHECKS = ("converted", "round_trip", "swap", "pruned", "keeps_class")
 # A tiny configuration that takes a minute will not end; a network of full size may.
-LIMITS = {"timm": 180.0, "torchvision": 180.0, "transformers": 60.0}
+LIMITS = {"timm": 180.0, "torchvision": 180.0, "transformers": 40.0}
 QUICK = (
     "timm/resnet18",
     "timm/ghostnet_050",

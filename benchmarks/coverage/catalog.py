@@ -34,6 +34,15 @@ vit_relpos_small_patch16_224 samvit_base_patch16_224 vitamin_small_224 volo_d1_2
 legacy_xception xception41p xcit_nano_12_p8_224
 """.split()  # noqa: SIM905 (a list of a hundred lines reads worse)
 
+# One small variant of each of torchvision's families. Its detectors end in non-maximum suppression, an operator
+# that its wheel holds for CUDA only, so they do not run here.
+TORCHVISION = """
+alexnet convnext_tiny deeplabv3_mobilenet_v3_large densenet121 efficientnet_b0 efficientnet_v2_s fcn_resnet50
+googlenet inception_v3 lraspp_mobilenet_v3_large maxvit_t mc3_18 mnasnet0_5 mobilenet_v2 mobilenet_v3_small
+mvit_v1_b r2plus1d_18 r3d_18 raft_small regnet_y_400mf resnet18 resnext50_32x4d s3d shufflenet_v2_x0_5
+squeezenet1_1 swin3d_t swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2
+""".split()  # noqa: SIM905
+
 # Their own sizes would take minutes a pass on two cores.
 _TIMM_SIZES = {
     "csatv2": 256,
@@ -54,12 +63,7 @@ def names(libraries: tuple[str, ...] = ("timm", "torchvision", "transformers")) 
     if "timm" in libraries:
         found += [f"timm/{n}" for n in TIMM]
     if "torchvision" in libraries:
-        _torchvision()
-        from torchvision import models
-
-        # Detection ends in non-maximum suppression, an operator that torchvision's wheel has for CUDA only.
-        left_out = ("quantized", "fasterrcnn", "fcos", "keypointrcnn", "maskrcnn", "retinanet", "ssd")
-        found += [f"torchvision/{n}" for n in models.list_models() if not n.startswith(left_out)]
+        found += [f"torchvision/{n}" for n in TORCHVISION]
     if "transformers" in libraries:
         _torchvision()
         from benchmarks.coverage.transformers_ import CONFIGURATIONS

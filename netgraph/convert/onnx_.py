@@ -18,6 +18,7 @@ from netgraph.convert.trace import Inputs, split_inputs
 from netgraph.errors import ConversionError, InterchangeError
 
 _TENSOR, _GRAPHS = 4, (5, 10)  # of AttributeProto.AttributeType
+_DOMAINS = ("", "ai.onnx")
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "LayerNormalization"}
 
 
@@ -56,7 +57,12 @@ def from_onnx(
     onnx = package("onnx", "from_onnx")
     proto = _checked(onnx, _loaded(onnx, model))
     graph = proto.graph
-    opset = {o.domain: o.version for o in proto.opset_import}.get("", 1)
+    opset = max((o.version for o in proto.opset_import if o.domain in _DOMAINS), default=0)
+    if opset < 7:
+        raise ConversionError(
+            f"from_onnx: the model is of opset {opset}, expected 7 or later; bring it up with "
+            "onnx.version_converter.convert_version(model, 17)"
+        )
     constants = {t.name: _array(onnx, t) for t in graph.initializer}
     weights = {i for n in graph.node if n.op_type in _WEIGHTED for i in n.input[1:3]}
     written = {o for n in graph.node if n.op_type == "Constant" for o in n.output}
@@ -122,7 +128,7 @@ def _checked(onnx: Any, proto: Any) -> Any:
     if proto.functions:
         proto = importlib.import_module("onnx.inliner").inline_local_functions(proto)
     known = OPERATORS.keys() | NUMBERS.keys()
-    odd = [n for n in proto.graph.node if n.domain not in ("", "ai.onnx") or n.op_type not in known]
+    odd = [n for n in proto.graph.node if n.domain not in _DOMAINS or n.op_type not in known]
     if odd:
         kinds = ", ".join(sorted({f"{n.domain}.{n.op_type}".strip(".") for n in odd}))
         where = odd[0].name or (odd[0].output[0] if odd[0].output else "")

@@ -178,8 +178,10 @@ def _exported(onnx: Any, flat: _Flat, calls: list[Call], names: list[str], axes:
             raise
         data = _traced(flat, calls[0], names, {}, opset)
         _check(onnx, data, flat, calls[:1])
+        reason = str(error).removeprefix("export_onnx: ").partition(";")[0]
         warnings.warn(
-            f"export_onnx: the batch cannot be left open in the file, it is as in the example ({error})",
+            f"export_onnx: the batch cannot be left open, the file has that of the example ({reason}); "
+            "convert the network with the batch that you need",
             ConversionWarning,
             stacklevel=3,
         )
@@ -227,7 +229,7 @@ def _check(onnx: Any, data: bytes, flat: _Flat, calls: list[Call]) -> None:
         session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         names = [i.name for i in session.get_inputs()]
         found = [
-            session.run(None, dict(zip(names, (t.numpy() for t in flat.tensors(call)), strict=True)))
+            session.run(None, dict(zip(names, map(_numpy, flat.tensors(call)), strict=True)))
             for call in calls
         ]
     except Exception as error:
@@ -236,7 +238,7 @@ def _check(onnx: Any, data: bytes, flat: _Flat, calls: list[Call]) -> None:
         ) from error
     for call, given in zip(calls, found, strict=True):
         with torch.no_grad():
-            expected = [t.numpy() for t in flat(*flat.tensors(call))]
+            expected = [_numpy(t) for t in flat(*flat.tensors(call))]
         for a, b in zip(given, expected, strict=True):
             if a.shape != b.shape or not np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True):
                 off = f"by up to {np.abs(a - b).max():.3g}" if a.shape == b.shape else "in shape"
@@ -244,6 +246,10 @@ def _check(onnx: Any, data: bytes, flat: _Flat, calls: list[Call]) -> None:
                     f"export_onnx: the ONNX model differs from torch's {off}; nothing was written, try "
                     "another opset"
                 )
+
+
+def _numpy(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().numpy()
 
 
 def _write(target: Path, data: bytes) -> None:

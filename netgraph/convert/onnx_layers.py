@@ -269,18 +269,16 @@ def _resize(node: Node, operands: list[Any]) -> Tensor:
     given = node.get("axes")
     if given is not None:
         places = [a % x.dim() for a in given]
-        sizes = (
-            [sizes[places.index(d)] if d in places else x.shape[d] for d in range(x.dim())] if sizes else []
-        )
-        scales = [scales[places.index(d)] if d in places else 1.0 for d in range(x.dim())] if scales else None
+        by_dim = {d: places.index(d) for d in range(x.dim()) if d in places}
+        sizes = [sizes[by_dim[d]] if d in by_dim else n for d, n in enumerate(x.shape)] if sizes else []
+        scales = [scales[by_dim[d]] if d in by_dim else 1.0 for d in range(x.dim())] if scales else None
     size = sizes[2:] or None
     factor = None if sizes or not scales else scales[2:]
-    if (scales and not sizes and scales[:2] != [1.0, 1.0]) or (size is None and factor is None):
+    deep = sizes[1] != x.shape[1] if sizes else not scales or scales[:2] != [1.0, 1.0]
+    if deep or (size is None and factor is None):
         raise node.refuse("resizes batch or channels", "expected resizing of space only")
     odd = [k for k in ("antialias", "exclude_outside") if node.get(k, 0)]
-    odd += (
-        ["keep_aspect_ratio_policy"] if node.get("keep_aspect_ratio_policy", "stretch") != "stretch" else []
-    )
+    odd += ["an aspect ratio to keep"] if node.get("keep_aspect_ratio_policy", "stretch") != "stretch" else []
     odd += ["cubic_coeff_a"] if abs(node.get("cubic_coeff_a", -0.75) + 0.75) > 1e-6 else []
     if odd:
         raise node.refuse(f"resizes with {', '.join(odd)}", "expected none of these, as torch exports it")

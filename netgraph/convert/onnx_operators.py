@@ -168,6 +168,9 @@ def _identity(node: Node, operands: list[Any]) -> Value:
 def _dropout(node: Node, operands: list[Any]) -> Value:
     if any(node.outputs[1:]):
         raise node.refuse("returns its mask", "export the model in evaluation mode")
+    mode = optional(operands, 2)
+    if mode is not None and (isinstance(mode, Tensor) or mode.any()):
+        raise node.refuse("drops at random", "export the model in evaluation mode")
     return operands[0]
 
 

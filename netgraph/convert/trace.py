@@ -7,20 +7,23 @@ values with shapes, and the module's own tensors.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram, ShapesCollection
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from netgraph.errors import ConversionError
+from netgraph.errors import ConversionError, ConversionWarning
 from netgraph.graph import Operator, Ref, Size, Symbol, TorchConstant, dtype_name
 from netgraph.graph.vetting import vet_call, vet_spec
 
@@ -74,23 +77,83 @@ def trace(module: nn.Module, example_inputs: Inputs) -> Trace:
         Untraceable: it runs, but cannot be exported.
     """
     args, kwargs = split_inputs(example_inputs)
+    found, reason = _trace(module, args, kwargs)
+    if reason is not None:
+        warnings.warn(
+            f"to_graph: the forward of {type(module).__name__} decides by its data ({reason}); the program "
+            "follows the way that the example inputs took, and takes no other for other inputs",
+            ConversionWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+def _trace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Trace, str | None]:
+    """The program, and why the ordinary export failed, if it did."""
     with _quiet(), _evaluating(module):
         errors: list[Exception] = []
         for candidate, dims in _attempts(args, kwargs):
             try:
                 program = _export(module, candidate, dims)
-                return _Importer(module, program, candidate).run()
+                return _Importer(module, program, candidate).run(), None
             except Exception as error:
                 errors.append(error)
         with torch.no_grad():
             try:
-                module(*args, **kwargs)
+                with _Decisions() as decisions:
+                    module(*args, **kwargs)
             except Exception as error:
                 raise ConversionError(
                     "to_graph: the module cannot run on its example inputs "
                     f"{_describe(args, kwargs)}: {_first_line(error)}"
                 ) from error
+        for candidate, dims in _attempts(args, kwargs) if decisions.values else ():
+            with contextlib.suppress(Exception):
+                with decisions.again():
+                    program = _export(module, candidate, dims)
+                if _agrees(program, module, args, kwargs):
+                    return _Importer(module, program, candidate).run(), _first_line(errors[-1])
         raise Untraceable(_first_line(errors[-1]))
+
+
+class _Decisions(TorchFunctionMode):
+    """Numbers that a forward takes out of its tensors (`if x.sum() > 0`): remembered in one run with real
+    tensors, and given again in the same order while exporting, where tensors have no numbers."""
+
+    def __init__(self, values: list[Any] | None = None) -> None:
+        super().__init__()
+        self.values: list[Any] = [] if values is None else values
+        self.giving = iter(()) if values is None else cycle(values)
+        self.known = values is not None
+
+    def again(self) -> _Decisions:
+        return _Decisions(self.values)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in _DECIDING:
+            return func(*args, **(kwargs or {}))
+        if self.known:
+            return next(self.giving)
+        self.values.append(func(*args, **(kwargs or {})))
+        return self.values[-1]
+
+
+_DECIDING = {
+    *(Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__, Tensor.item, Tensor.tolist),
+    *(Tensor.is_nonzero, Tensor.equal, Tensor.allclose, torch.is_nonzero, torch.equal, torch.allclose),
+}
+
+
+def _agrees(
+    program: ExportedProgram, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
+    """Whether a program that took one way through the module computes the example's outputs."""
+    given = [t for t in pytree.tree_leaves(program.module()(*args, **kwargs)) if isinstance(t, Tensor)]
+    expected = [t for t in pytree.tree_leaves(module(*args, **kwargs)) if isinstance(t, Tensor)]
+    return len(given) == len(expected) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True)
+        for a, b in zip(given, expected, strict=True)
+    )
 
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -391,7 +454,7 @@ def _found_sizes(program: ExportedProgram, inputs: Arguments) -> dict[str, int]:
         elif spec.target in program.constants:
             value = program.constants[spec.target]
         else:
-            value = program.state_dict[spec.target]  # type: ignore[index]
+            value = program.state_dict[spec.target]
         values.append(value.detach().clone() if isinstance(value, Tensor) else value)
     found: dict[str, int] = {}
 
@@ -484,7 +547,8 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(n) for n in ("torch.export", "torch.fx", "torch._dynamo", "torch._export")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    # the exporter prints the program of a failed attempt on stderr
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)

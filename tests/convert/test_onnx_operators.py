@@ -16,6 +16,8 @@ from netgraph.errors import ConversionError
 onnx = pytest.importorskip("onnx", reason="needs the extra netgraph-metanet[onnx]")
 
 KNOWN = OPERATORS.keys() | NUMBERS.keys()
+UNTESTED = {"Cast", "CastLike", "ConstantOfShape", "GRU"}
+"""Examples that are no arrays, take a shape as data, or reset a GRU in another way than torch does."""
 TIES = "test_top_k_same_values"  # of several equal entries, torch may take another
 
 
@@ -36,6 +38,10 @@ def with_weights(case: Any, values: list[Any], kept: int) -> tuple[Any, tuple[Te
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     model.ir_version = max(model.ir_version, 4)
+    for used in model.opset_import:  # of an operator that never changed, the first version
+        used.version = max(used.version, 7)
+    if model.graph.node[0].op_type == "LayerNormalization":
+        del model.graph.output[1:]  # its statistics, which are refused
     inputs = list(model.graph.input)
     for info, value in list(zip(inputs, values, strict=True))[kept:]:
         model.graph.initializer.append(onnx.numpy_helper.from_array(value, info.name))
@@ -44,11 +50,13 @@ def with_weights(case: Any, values: list[Any], kept: int) -> tuple[Any, tuple[Te
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:onnx")
 def test_every_example_is_computed_or_refused() -> None:
     computed: set[str] = set()
     wrong, count = [], 0
     for case in examples():
         for values, expected in case.data_sets:
+            values = [np.asarray(v) if isinstance(v, np.generic) else v for v in values]
             if not all(isinstance(v, np.ndarray) and v.dtype != object for v in [*values, *expected]):
                 continue
             for kept in (1, len(values)):
@@ -60,14 +68,13 @@ def test_every_example_is_computed_or_refused() -> None:
                 given = out if isinstance(out, tuple) else (out,)
                 count += 1
                 computed.add(case.model.graph.node[0].op_type)
-                for a, b in zip(given, expected, strict=True):
+                for a, b in zip(given, expected[: len(given)], strict=True):
                     a = a.detach().numpy()
                     if a.shape != b.shape or not np.allclose(a, b, rtol=1e-3, atol=1e-4, equal_nan=True):
                         wrong.append(case.name)
     assert not wrong
     assert count > 900
-    # ONNX's examples of a GRU have torch's other kind of reset, and those of a range are numbers only
-    assert KNOWN - computed <= {"GRU", "Constant", "Upsample", "LRN", "Dropout", "Range", "ConstantOfShape"}
+    assert KNOWN - computed == UNTESTED
 
 
 def test_names_are_taken_once() -> None:
