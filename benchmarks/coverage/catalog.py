@@ -34,8 +34,8 @@ vit_relpos_small_patch16_224 samvit_base_patch16_224 vitamin_small_224 volo_d1_2
 legacy_xception xception41p xcit_nano_12_p8_224
 """.split()  # noqa: SIM905 (a list of a hundred lines reads worse)
 
-# One small variant of each of torchvision's families. Its detectors end in non-maximum suppression, an operator
-# that its wheel holds for CUDA only, so they do not run here.
+# One small variant of each of torchvision's families. Its detectors end in non-maximum suppression, an
+# operator that its wheel holds for CUDA only, so they do not run without.
 TORCHVISION = """
 alexnet convnext_tiny deeplabv3_mobilenet_v3_large densenet121 efficientnet_b0 efficientnet_v2_s fcn_resnet50
 googlenet inception_v3 lraspp_mobilenet_v3_large maxvit_t mc3_18 mnasnet0_5 mobilenet_v2 mobilenet_v3_small

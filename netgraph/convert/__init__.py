@@ -4,8 +4,8 @@ from netgraph.convert.dgl_ import from_dgl, to_dgl
 from netgraph.convert.flat import FlatGraph, flatten, unflatten
 from netgraph.convert.load import load_into
 from netgraph.convert.networkx_ import from_networkx, to_networkx
-from netgraph.convert.onnx_ import from_onnx
-from netgraph.convert.onnx_export import export_onnx
+from netgraph.convert.onnx import from_onnx
+from netgraph.convert.onnx.export import export_onnx
 from netgraph.convert.propagate import RULES, rule
 from netgraph.convert.pyg import from_pyg, to_pyg
 from netgraph.convert.surgery import apply_mask, cuttable, random_inputs

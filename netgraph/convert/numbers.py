@@ -1,8 +1,8 @@
 """The whole numbers that a module's `forward` reads from attributes, and what a cut makes of them.
 
 Which attribute feeds which operator cannot be seen from outside, so nothing is guessed for good: every
-attribute that holds a number of an operator (or a small multiple of one) has *options*, the likeliest first, and
-surgery tries them until the module does what the cut graph does. Modules of one class choose alike.
+attribute that holds a number of an operator (or a small multiple of one) has *options*, the likeliest first,
+and surgery tries them until the module does what the cut graph does. Modules of one class choose alike.
 """
 
 from __future__ import annotations

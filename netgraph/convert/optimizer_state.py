@@ -9,7 +9,9 @@ from torch.optim import Optimizer
 from netgraph.graph import NodeMask, Structure, kept_positions
 
 
-def cut_optimizer_state(optimizer: Optimizer, module: nn.Module, structure: Structure, mask: NodeMask) -> None:
+def cut_optimizer_state(
+    optimizer: Optimizer, module: nn.Module, structure: Structure, mask: NodeMask
+) -> None:
     """Index every tensor of an optimiser's state that has the shape of its (uncut) parameter.
 
     Momentum buffers and second moments of the kept channels go on as they were. Call it after the module was

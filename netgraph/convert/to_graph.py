@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import netgraph.convert.rules  # noqa: F401  (registers the rules)
 from netgraph.convert.assemble import assemble
-from netgraph.convert.onnx_ import from_onnx
+from netgraph.convert.onnx import from_onnx
 from netgraph.convert.propagate import Product, Propagation
 from netgraph.convert.trace import Inputs, Trace, Untraceable, trace
 from netgraph.errors import ConversionError, ConversionWarning

@@ -345,7 +345,10 @@ class _Importer:
                 name = self._unique(f"{node.name}_like")
                 op = Operator(name, "aten.select.int", (Ref("value", source), d, 0), (), (name,), False)
                 shape = self.out.shapes[source]
-                self.out.shapes[name], self.out.dtypes[name] = shape[:d] + shape[d + 1 :], self.out.dtypes[source]
+                self.out.shapes[name], self.out.dtypes[name] = (
+                    shape[:d] + shape[d + 1 :],
+                    self.out.dtypes[source],
+                )
                 self.out.operators.append(op)
                 source = name
         name = self._unique(node.name)

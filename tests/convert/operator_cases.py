@@ -289,7 +289,9 @@ def masked_attention() -> list[Case]:
 
     return [
         Case("attention, a mask is given", lambda: Attend(core="sdpa"), given, (10, 3)),
-        Case("attention, a mask is given, inner", lambda: Attend(core="sdpa"), given, (10, 4, 4), True, "inner"),
+        Case(
+            "attention, a mask is given, inner", lambda: Attend(core="sdpa"), given, (10, 4, 4), True, "inner"
+        ),
     ]
 
 
@@ -317,9 +319,7 @@ def linear_attention() -> nn.Module:
         mixed = q @ (k.transpose(-2, -1) @ v)
         return s.out(mixed.transpose(1, 2).flatten(2))
 
-    return Call(
-        forward, q=nn.Linear(3, 12), k=nn.Linear(3, 12), v=nn.Linear(3, 12), out=nn.Linear(12, 2)
-    )
+    return Call(forward, q=nn.Linear(3, 12), k=nn.Linear(3, 12), v=nn.Linear(3, 12), out=nn.Linear(12, 2))
 
 
 def windowed_attention() -> nn.Module:
@@ -491,7 +491,9 @@ def recurrent_stack(kind: type[nn.RNNBase]) -> nn.Module:
     )
 
 
-NORM_OVER_INPUTS = False  # a norm of a weight's rows: a dropped row has no direction, so masking gives no number
+NORM_OVER_INPUTS = (
+    False  # a norm of a weight's rows: a dropped row has no direction, so masking gives no number
+)
 
 OPERATOR_CASES = [
     Case("weight norm", weight_norm, image(), (8, 6), exact=NORM_OVER_INPUTS),
@@ -534,7 +536,9 @@ OPERATOR_CASES = [
     *attend("rotary, interleaved", (10, 3), (10, 2, 4), rotary="interleaved"),
     *attend("rotary, partial", (10, 3), (10, 2, 2, 6), dim=6, rotary="partial", turned=4),
     *attend("rotary, from constants", (10, 3), (10, 4), rotary="half", tables="constant"),
-    *attend("rotary, shared keys, normed", (10, 2), (10, 2, 4), heads=6, shared=2, rotary="half", norm=nn.RMSNorm),
+    *attend(
+        "rotary, shared keys, normed", (10, 2), (10, 2, 4), heads=6, shared=2, rotary="half", norm=nn.RMSNorm
+    ),
     Case("cross attention", cross_attention, lambda: (tokens(), torch.randn(2, 6, 4)), (12, 10, 3)),
     Case("linear attention", linear_attention, tokens, (3,)),
     Case("linear attention, inner", linear_attention, tokens, (4, 4), exact=False, product="inner"),

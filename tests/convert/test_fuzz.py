@@ -115,7 +115,9 @@ def residual(draw: Draw, s: Space, width: int) -> Made:
         return torch.relu(m.short(x) + m.b(torch.relu(m.a(x))))
 
     return (
-        Step("residual", forward, a=s.conv(width, inside, 3, padding=1), b=s.conv(inside, out, 1), short=short),
+        Step(
+            "residual", forward, a=s.conv(width, inside, 3, padding=1), b=s.conv(inside, out, 1), short=short
+        ),
         out,
     )
 
@@ -284,7 +286,7 @@ def networks(draw: Draw) -> tuple[nn.Module, Tensor, str]:
         width = layers[0].out_channels
     for _ in range(draw(st.integers(1, 5))):
         make = draw(st.sampled_from(STEPS))
-        if width % 2 and make in (grouped, halves, shuffle, norm) or width > 16:
+        if (width % 2 and make in (grouped, halves, shuffle, norm)) or width > 16:
             make = conv
         layer, out = make(draw, s, width)
         layers.append(layer)

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, TransformerConv, global_mean_pool
+from torch_geometric.nn import (
+    GATConv,
+    GATv2Conv,
+    GCNConv,
+    GINConv,
+    SAGEConv,
+    TransformerConv,
+    global_mean_pool,
+)
 
 from netgraph import NodeMask, apply_mask, select, to_graph
 from netgraph.errors import ConversionWarning, SurgeryError

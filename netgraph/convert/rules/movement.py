@@ -386,9 +386,13 @@ def put(p: Propagation, op: Operator) -> Fields:
         width = len(result) - lead
         tail: Fields = []
         for f in p.fields(ref):
-            behind = all(d >= len(own) - width and own[d] == result[d + len(result) - len(own)] for d in varying(f))
+            behind = all(
+                d >= len(own) - width and own[d] == result[d + len(result) - len(own)] for d in varying(f)
+            )
             if behind:
-                small = compact(f).reshape([f.shape[d] if d in varying(f) else 1 for d in range(len(own))][-width:])
+                small = compact(f).reshape(
+                    [f.shape[d] if d in varying(f) else 1 for d in range(len(own))][-width:]
+                )
                 tail.append(small.expand(result))
             else:
                 p.freeze(f)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from netgraph.convert import from_onnx
-from netgraph.convert.onnx_numbers import NUMBERS, Node, number, settle, shape_of
-from netgraph.convert.onnx_operators import OPERATORS, operator
-from netgraph.convert.onnx_recurrent import RECURRENT
+from netgraph.convert.onnx.numbers import NUMBERS, Node, number, settle, shape_of
+from netgraph.convert.onnx.operators import OPERATORS, operator
+from netgraph.convert.onnx.recurrent import RECURRENT
 from netgraph.errors import ConversionError
 
 onnx = pytest.importorskip("onnx", reason="needs the extra netgraph-metanet[onnx]")

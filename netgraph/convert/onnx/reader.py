@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netgraph.convert.onnx_module import OnnxModule
-from netgraph.convert.onnx_numbers import DTYPES, NUMBERS, Array, Node
-from netgraph.convert.onnx_operators import OPERATORS
+from netgraph.convert.onnx.module import OnnxModule
+from netgraph.convert.onnx.numbers import DTYPES, NUMBERS, Array, Node
+from netgraph.convert.onnx.operators import OPERATORS
 from netgraph.convert.trace import Inputs, split_inputs
 from netgraph.errors import ConversionError, InterchangeError
 
@@ -134,7 +134,7 @@ def _checked(onnx: Any, proto: Any) -> Any:
         where = odd[0].name or (odd[0].output[0] if odd[0].output else "")
         raise ConversionError(
             f"from_onnx: operator {kinds} is unknown here, first at node {where!r}; export the model without "
-            "it, or register a torch function for it with netgraph.convert.onnx_operators.operator"
+            "it, or register a torch function for it with netgraph.convert.onnx.operators.operator"
         )
     try:
         onnx.checker.check_model(proto)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from netgraph.convert.onnx_numbers import (
+from netgraph.convert.onnx.numbers import (
     Node,
     axes_of,
     ints,
@@ -19,7 +19,7 @@ from netgraph.convert.onnx_numbers import (
     steps,
     target_shape,
 )
-from netgraph.convert.onnx_operators import Computed, Value, operator, optional, tensor, torch_dtype
+from netgraph.convert.onnx.operators import Computed, Value, operator, optional, tensor, torch_dtype
 
 
 @operator("Shape")

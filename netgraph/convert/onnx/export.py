@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from netgraph.convert.onnx_ import package
+from netgraph.convert.onnx.reader import package
 from netgraph.convert.surgery import random_inputs
 from netgraph.convert.trace import Inputs, split_inputs
 from netgraph.errors import ConversionError, ConversionWarning

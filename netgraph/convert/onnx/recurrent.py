@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from netgraph.convert.onnx_numbers import Array, Node
+from netgraph.convert.onnx.numbers import Array, Node
 
 RECURRENT = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 """Where torch's gates stand among ONNX's: input, output, forget, cell; update, reset, hidden."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from netgraph.convert.onnx_numbers import Node, axes_of, ints
-from netgraph.convert.onnx_operators import Computed, operator, optional, scalar, tensor
+from netgraph.convert.onnx.numbers import Node, axes_of, ints
+from netgraph.convert.onnx.operators import Computed, operator, optional, scalar, tensor
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}

@@ -1,7 +1,7 @@
 """ONNX operators that compute elementwise or reduce, as torch functions, and where all operators register.
 
 An operator is a function of its node and its operands: tensors, NumPy arrays for what is known before the
-program runs, None for one left out. `netgraph.convert.onnx_movement` has those that move data, `onnx_layers`
+program runs, None for one left out. `netgraph.convert.onnx.movement` has those that move data, `layers`
 those with weights or over space.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from netgraph.convert.onnx_numbers import DTYPES, Array, Node, axes_of, ints
+from netgraph.convert.onnx.numbers import DTYPES, Array, Node, axes_of, ints
 from netgraph.errors import ConversionError
 
 Value = Tensor | Array

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-import netgraph.convert.onnx_layers
-import netgraph.convert.onnx_movement  # noqa: F401  (both register their operators)
-from netgraph.convert.onnx_numbers import NUMBERS, SHORT, Array, Node
-from netgraph.convert.onnx_operators import OPERATORS, Value, torch_dtype
-from netgraph.convert.onnx_recurrent import RECURRENT, is_weight, unpack
+import netgraph.convert.onnx.layers
+import netgraph.convert.onnx.movement  # noqa: F401  (both register their operators)
+from netgraph.convert.onnx.numbers import NUMBERS, SHORT, Array, Node
+from netgraph.convert.onnx.operators import OPERATORS, Value, torch_dtype
+from netgraph.convert.onnx.recurrent import RECURRENT, is_weight, unpack
 from netgraph.errors import ConversionError
 
 # Operands that shape the computation rather than take part in it.
