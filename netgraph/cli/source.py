@@ -1,4 +1,4 @@
-"""What a command works on, out of its arguments: a module by import path, a graph file, a model by name."""
+"""What a command works on, out of its arguments: a module by import path, a file, a model by name."""
 
 from __future__ import annotations
 
@@ -52,12 +52,15 @@ def open_source(
         )
     graph = open_graph(text)
     refuse_nan(graph.state, Path(text).name)
-    return Source(Path(text).name.removesuffix(".safetensors").removesuffix(".graph"), graph)
+    return Source(Path(text).name.removesuffix(".onnx").removesuffix(".safetensors").removesuffix(".graph"), graph)
 
 
 def open_graph(text: str) -> NeuralGraph:
-    """A graph file, or the graph of a model that ships, lies in a folder, or is on the Hugging Face Hub."""
+    """A graph file or ONNX file, or the graph of a model that ships, lies in a folder, or is on the Hugging
+    Face Hub."""
     path = Path(text)
+    if path.suffix.lower() == ".onnx":
+        return to_graph(path)
     if path.is_file() or path.suffix == ".safetensors":
         return load_graph(path)
     return load_model_graph(text)

@@ -199,8 +199,8 @@ def _check_training(module: nn.Module, graph: NeuralGraph, args: Any, kwargs: An
 def _describe(module: nn.Module, before: Shapes, same: Callable[[nn.Module], bool]) -> None:
     if refresh_configuration(module, before, same) is False:
         warnings.warn(
-            f"apply_mask: no configuration describes the cut {type(module).__name__} (layers of one kind have "
-            "different widths, say), so from_pretrained cannot rebuild it; keep it with save_graph, or prune "
+            f"apply_mask: no configuration describes the cut {type(module).__name__} (layers of one kind "
+            "have different widths, say), so from_pretrained cannot rebuild it; keep it with save_graph, or prune "
             "with ranking='uniform'",
             SurgeryWarning,
             stacklevel=4,

@@ -183,8 +183,8 @@ def _tensors(inputs: Any) -> list[Tensor]:
 
 
 def _open_dims(leaves: list[Tensor]) -> list[int] | None:
-    """The dimension of each input that may have any size: the batch, if all have the same; the nodes and edges
-    of a graph, if a list of edges `(2, edges)` counts rows of another input; else none."""
+    """The dimension of each input that may have any size: the batch, if all have the same; the nodes and
+    edges of a graph, if a list of edges `(2, edges)` counts rows of another input; else none."""
     if leaves and len({t.shape[0] for t in leaves}) == 1:
         return [0] * len(leaves)
     edges = [_lists_edges(t, leaves) for t in leaves]

@@ -10,8 +10,8 @@ from netgraph.graph.structure import Operator, Ref, Structure
 def constraints(structure: Structure) -> dict[str, str]:
     """The product constraints of a structure, in words, by hidden group.
 
-    A group is named if its nodes are whole attention heads, groups of a convolution or groups of a norm, or the
-    same places in each of them, so that one node is several channels of one tensor.
+    A group is named if its nodes are whole attention heads, groups of a convolution or groups of a norm, or
+    the same places in each of them, so that one node is several channels of one tensor.
 
     >>> import torch, netgraph
     >>> net = torch.nn.Sequential(

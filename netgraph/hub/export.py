@@ -28,8 +28,9 @@ def export_graph(graph: NeuralGraph, stem: str | Path, to: str) -> Path:
     | `networkx` | `<stem>.networkx.json` | `networkx.node_link_graph(json.load(file), edges="edges")` |
     | `dgl` | `<stem>.dgl.bin` | `dgl.load_graphs(file)` |
     | `graphml` | `<stem>.graphml` | Gephi, yEd, igraph, `networkx.read_graphml(file)` |
+    | `onnx` | `<stem>.onnx` | onnxruntime, `netgraph.to_graph(file)` |
 
-    The first three hold all of the state and of the structure; GraphML holds nodes and edges, each with its
+    The first three hold all of the state and of the structure; ONNX holds the network alone; GraphML holds nodes and edges, each with its
     weights as text and with their Euclidean norm as the number `weight`.
 
     Args:
@@ -128,6 +129,14 @@ def _graphml(graph: NeuralGraph) -> bytes:
     return ("\n".join(nx.generate_graphml(plain)) + "\n").encode()
 
 
+def _onnx(graph: NeuralGraph) -> bytes:
+    from netgraph.convert.onnx import export_onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(graph, f"{folder}/net.onnx")
+        return Path(folder, "net.onnx").read_bytes()
+
+
 def _text(node: tuple[str, int]) -> str:
     return f"{node[0]}/{node[1]}"
 
@@ -141,5 +150,6 @@ EXPORTS: Final[dict[str, tuple[str, Callable[[NeuralGraph], bytes]]]] = {
     "networkx": (".networkx.json", _networkx),
     "dgl": (".dgl.bin", _dgl),
     "graphml": (".graphml", _graphml),
+    "onnx": (".onnx", _onnx),
 }
 """Endings and writers by format."""

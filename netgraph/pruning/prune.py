@@ -87,8 +87,8 @@ def prune(
         layers: leave out whole residual branches (`netgraph.graph.branches`) as well, in one order with the
             nodes: True scores them by `layer_scores`, a function `graph -> {branch: score}` as it says. Needs
             `rebuild`. Branches that `ignore` names stay.
-        product: where channels form a table (attention heads x their dimensions, convolution groups x their
-            channels), `"outer"` drops whole heads or groups, `"inner"` the same places of each; see `to_graph`.
+        product: where channels form a table (attention heads x their dimensions, convolution groups x
+            their channels), `"outer"` drops whole heads or groups, `"inner"` the same places of each.
         metric: measured before and after, for the report.
         latency: measure latency before and after, for the report (a budget in latency does so anyway).
         progress: told about every stage.

@@ -23,7 +23,7 @@ class PruneReport:
         widths_before, widths_after: nodes by hidden group.
         latency_before, latency_after: measured milliseconds on the example inputs; None if not measured.
         metric_before, metric_after: the user's own metric; None if there is none.
-        constraints: by hidden group, what its nodes are where they are more than one channel (whole heads, say).
+        constraints: by hidden group, what its nodes are where they are several channels (whole heads, say).
         skipped: names of the branches that were left out. The groups that went with them have width 0.
 
     `print(report)` shows a table.

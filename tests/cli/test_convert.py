@@ -110,3 +110,19 @@ def test_an_absent_library_is_one_line(netgraph, work: Path, monkeypatch: pytest
     assert outcome.status == 1
     (line,) = outcome.err.splitlines()
     assert "pip install 'netgraph-metanet[dgl]'" in line
+
+
+def test_onnx_out_and_in(netgraph, work: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed; make test installs it")
+    made = netgraph("convert", "conv.safetensors", "--to", "onnx", "-o", "g.safetensors", "--json").json
+    assert made["exported"] == "g.onnx"
+    back = netgraph("convert", "g.onnx", "-o", "back.safetensors", "--json").json
+    assert back["macs"] == made["macs"]
+    assert sorted(back["group_sizes"].values()) == sorted(made["group_sizes"].values())
+
+
+def test_what_is_no_onnx_file_is_told(netgraph, work: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed; make test installs it")
+    Path("broken.onnx").write_bytes(b"no protobuf at all")
+    outcome = netgraph("info", "broken.onnx")
+    assert outcome.status != 0 and "broken.onnx" in outcome.err and "Traceback" not in outcome.err

@@ -310,7 +310,7 @@ def cross_attention() -> nn.Module:
 
 
 def linear_attention() -> nn.Module:
-    """Keys meet values first: no matrix of scores, and no tie between heads' dimensions of keys and values."""
+    """Keys meet values first: no matrix of scores, and no tie between dimensions of keys and of values."""
 
     def forward(s: Any, x: Tensor) -> Tensor:
         b, n, _ = x.shape

@@ -87,7 +87,7 @@ def test_nan_survives(tmp_path: Path, graph: NeuralGraph) -> None:
 @pytest.mark.parametrize(
     ("stem", "to", "message"),
     [
-        ("net", "", "expected one of pyg, networkx, dgl, graphml, got ''"),
+        ("net", "", "expected one of pyg, networkx, dgl, graphml, onnx, got ''"),
         ("net", "PyG", "got 'PyG'"),
         ("absent/net", "pyg", "cannot write"),
     ],

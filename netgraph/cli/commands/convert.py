@@ -21,14 +21,14 @@ __all__ = ["convert"]
 @app.command()
 def convert(
     source: Annotated[
-        str, typer.Argument(help="A module as package.module:callable, a graph file, or a model's name.")
+        str, typer.Argument(help="A module as package.module:callable, a graph or ONNX file, or a model's name.")
     ],
     output: Output = None,
     weights: Weights = None,
     input_shape: InputShape = [],  # noqa: B006  (typer copies it)
     input_dtype: InputDtype = ["float32"],  # noqa: B006
     to: Annotated[
-        str, typer.Option(help="Also write the graph for another library: pyg, networkx, dgl or graphml.")
+        str, typer.Option(help="Also write the graph for another library: pyg, networkx, dgl, graphml, onnx.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
