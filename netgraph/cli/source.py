@@ -52,7 +52,9 @@ def open_source(
         )
     graph = open_graph(text)
     refuse_nan(graph.state, Path(text).name)
-    return Source(Path(text).name.removesuffix(".onnx").removesuffix(".safetensors").removesuffix(".graph"), graph)
+    return Source(
+        Path(text).name.removesuffix(".onnx").removesuffix(".safetensors").removesuffix(".graph"), graph
+    )
 
 
 def open_graph(text: str) -> NeuralGraph:

@@ -53,6 +53,7 @@ def assemble(
         if labels is not None
     ]
     occurrences += [(labels, "") for axes in values.values() for labels in axes if labels is not None]
+    occurrences += [(labels.numpy(), "") for labels in walk.places()]
     groups, group_of, index_of = _groups(walk, [(walk.space.roots(a), n) for a, n in occurrences], marks)
     pool: dict[Axis, int] = {}
 

@@ -200,8 +200,8 @@ def _describe(module: nn.Module, before: Shapes, same: Callable[[nn.Module], boo
     if refresh_configuration(module, before, same) is False:
         warnings.warn(
             f"apply_mask: no configuration describes the cut {type(module).__name__} (layers of one kind "
-            "have different widths, say), so from_pretrained cannot rebuild it; keep it with save_graph, or prune "
-            "with ranking='uniform'",
+            "have different widths, say), so from_pretrained cannot rebuild it; keep it with save_graph, or "
+            "prune with ranking='uniform'",
             SurgeryWarning,
             stacklevel=4,
         )

@@ -30,8 +30,8 @@ def export_graph(graph: NeuralGraph, stem: str | Path, to: str) -> Path:
     | `graphml` | `<stem>.graphml` | Gephi, yEd, igraph, `networkx.read_graphml(file)` |
     | `onnx` | `<stem>.onnx` | onnxruntime, `netgraph.to_graph(file)` |
 
-    The first three hold all of the state and of the structure; ONNX holds the network alone; GraphML holds nodes and edges, each with its
-    weights as text and with their Euclidean norm as the number `weight`.
+    The first three hold all of the state and of the structure; ONNX holds the network alone; GraphML holds
+    nodes and edges, each with its weights as text and with their Euclidean norm as the number `weight`.
 
     Args:
         graph: any graph.

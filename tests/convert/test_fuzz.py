@@ -167,9 +167,8 @@ def pad_or_cut(draw: Draw, s: Space, width: int) -> Made:
             return F.pad(x, (0, 0) * s.rank + (1, 1)) + m.a(x)
         return {"first": x[:, :2], "last": x[:, -2:], "middle": x[:, 1:-1] if width > 2 else x}[way]
 
-    if way == "pad":  # made anew, for a pad that is united with what it pads is a known hole
-        step = Step("pad of channels", forward, a=s.conv(width, width + 2, 1))
-        return nn.Sequential(step, s.conv(width + 2, 4, 1)), 4
+    if way == "pad":
+        return Step("pad of channels", forward, a=s.conv(width, width + 2, 1)), width + 2
     children: dict[str, nn.Module] = {}
     out = {"middle": width - 2 if width > 2 else width}.get(way, min(2, width))
     return Step(f"{way} of channels", forward, **children), out

@@ -21,7 +21,8 @@ __all__ = ["convert"]
 @app.command()
 def convert(
     source: Annotated[
-        str, typer.Argument(help="A module as package.module:callable, a graph or ONNX file, or a model's name.")
+        str,
+        typer.Argument(help="A module as package.module:callable, a graph or ONNX file, or a model's name."),
     ],
     output: Output = None,
     weights: Weights = None,

@@ -26,7 +26,8 @@ __all__ = ["prune_command"]
 @app.command("prune")
 def prune_command(
     source: Annotated[
-        str, typer.Argument(help="A module as package.module:callable, a graph or ONNX file, or a model's name.")
+        str,
+        typer.Argument(help="A module as package.module:callable, a graph or ONNX file, or a model's name."),
     ],
     budget: Annotated[
         str, typer.Option(help="macs=0.5, params=0.3, latency_ms=2.0 or speedup=2.0; up to 1 is a share.")

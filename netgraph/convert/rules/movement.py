@@ -70,12 +70,22 @@ def move(p: Propagation, op: Operator) -> Fields | list[Fields]:
         if op.kind in {"select", "slice", "narrow", "flip", "roll", "diagonal"}:
             _freeze_picked(p, op, f, result)
         _freeze_singled(p, f, list(result) if op.unpack else [result])
+        if op.kind in _PIECES and len(varying(f)) == 1:
+            (dim,) = varying(f)
+            places = function(along(torch.arange(f.shape[dim]), dim, f.shape), *rest, **kwargs)
+            for piece in list(places) if op.unpack else [places]:
+                p.pieces.append((compact(f).reshape(-1), piece.reshape(-1).unique()))
         moved.append(result)
     if op.unpack:
         return [[m[i] for m in moved] for i in range(len(op.results))]
     if op.kind in {"expand", "expand_as", "broadcast_to"}:
         return moved + _copies(p, op, only_new=bool(moved))
     return moved
+
+
+_PIECES = frozenset(
+    "slice narrow chunk split split_with_sizes unsafe_chunk unsafe_split tensor_split".split()  # noqa: SIM905
+)
 
 
 @rule("channel_shuffle")
@@ -176,9 +186,8 @@ def cat(p: Propagation, op: Operator) -> Fields:
     running = []
     if any(dim in varying(f) for _, _, fields in parts for f in fields) and not stacking:
         running = [_joined(p, dim, parts, result)]
-    across = (
-        varying(running[0]) - {dim} if running else frozenset()
-    )  # a table: heads, say, of which parts are joined
+    # a table: heads, say, of which parts are joined
+    across = varying(running[0]) - {dim} if running else frozenset()
     others = []
     for _, shape, fields in parts:
         rest = [f for f in fields if dim not in varying(f) and not varying(f) & across]
@@ -212,6 +221,11 @@ def _joined(
     for d in range(len(result)):
         if d != dim and all(d not in varying(f) for f in pieces):
             pieces = [f.narrow(d, 0, 1) if f.shape[d] > 1 else f for f in pieces]
+    if all(f.numel() == f.shape[dim] for f in pieces):
+        joined, start = torch.cat(pieces, dim).reshape(-1), 0
+        for f in pieces:
+            p.pieces.append((joined, torch.arange(f.numel()) + start))
+            start += f.numel()
     return torch.cat(pieces, dim).expand(result)
 
 
@@ -241,24 +255,9 @@ def pad(p: Propagation, op: Operator) -> Fields:
                     along(e, dim, [len(e) if d == dim else n for d, n in enumerate(shape)]) for e in ends
                 ]
                 moved = torch.cat([sides[0], body, sides[1]], dim)
+                p.pieces.append((moved.reshape(-1), torch.arange(body.shape[dim]) + len(ends[0])))
         out.append(moved.expand(result))
     return out
-
-
-def _gather(p: Propagation, op: Operator, shape: tuple[int, ...], result: tuple[int, ...]) -> Fields:
-    """Source and numbers go together along every dimension but the one that is picked from."""
-    dim = op.args[1] % len(shape)
-    kept: Fields = []
-    for f in p.fields(op.args[0]):
-        if dim in varying(f):
-            p.freeze(f)
-        elif all(shape[d] == result[d] for d in varying(f)):
-            kept.append(f.narrow(dim, 0, 1).expand(result))
-        else:
-            p.freeze(f)
-    everywhere = frozenset(d for d, n in enumerate(result) if n > 1)
-    numbers = p.fields(op.args[2])
-    return p.merge([(kept, everywhere - {dim}), (numbers, everywhere)])
 
 
 @rule("im2col")
@@ -289,115 +288,3 @@ def _freeze_space(p: Propagation, fields: Fields) -> None:
     for f in fields:
         if varying(f) and varying(f) <= {f.dim() - 1, f.dim() - 2}:
             p.freeze(f)
-
-
-@rule("topk", "sort", "argsort", "msort", "kthvalue", "mode")
-def order(p: Propagation, op: Operator) -> list[Fields] | Fields:
-    """Picking by rank: what is ranked keeps its order, for its places become numbers; the rest passes."""
-    shape = p.concrete(op.args[0])
-    position = 2 if op.kind in {"topk", "kthvalue"} else 1
-    given = op.args[position] if len(op.args) > position else dict(op.kwargs).get("dim", -1)
-    dim = given % len(shape)
-    passing: Fields = []
-    for f in p.fields(op.args[0]):
-        if dim in varying(f):
-            p.freeze(f)
-        else:
-            passing.append(f)
-    results = []
-    for name in op.results:
-        result = p.concrete(name)
-        same = len(result) == len(shape)
-        results.append([f.narrow(dim, 0, 1).expand(result) if same else f.select(dim, 0) for f in passing])
-    return results if op.unpack else results[0]
-
-
-@rule("index_select", "gather", "index", "take_along_dim", "masked_select")
-def pick(p: Propagation, op: Operator) -> Fields:
-    """Picking by numbers that are data: what runs along the picked dimension is frozen, the rest passes."""
-    shape = p.concrete(op.args[0])
-    result = p.concrete(op.results[0])
-    if op.kind in {"gather", "take_along_dim"}:
-        return _gather(p, op, shape, result)
-    if op.kind == "index":
-        wanted = op.args[1]
-        touched = {d for d, item in enumerate(wanted) if item is not None}
-        adjacent = sorted(touched) == list(range(min(touched), max(touched) + 1))
-        if not adjacent:
-            touched = set(range(len(shape)))
-        width = len(result) - (len(shape) - len(touched))
-        first = min(touched)
-        place = {
-            d: d if d < first else d - len(touched) + width for d in range(len(shape)) if d not in touched
-        }
-    else:
-        touched = {op.args[1] % len(shape)}
-        place = {d: d for d in range(len(shape)) if d not in touched}
-    out: Fields = []
-    for f in p.fields(op.args[0]):
-        if varying(f) & touched:
-            p.freeze(f)
-        else:
-            dims = sorted(varying(f))
-            small = compact(f).reshape([shape[d] for d in dims])
-            view = [1] * len(result)
-            for d in dims:
-                view[place[d]] = shape[d]
-            out.append(small.reshape(view).expand(result))
-    return out
-
-
-@rule("scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_reduce", "index_fill")
-def scatter(p: Propagation, op: Operator) -> Fields:
-    """Rows are put where numbers say: what runs along that dimension is frozen, the rest goes together."""
-    target, dim, _, source = op.args[:4]
-    result = p.concrete(op.results[0])
-    dim %= max(len(result), 1)
-    parts = []
-    for ref in [r for r in (target, source) if isinstance(r, Ref)]:
-        shape = p.concrete(ref)
-        kept: Fields = []
-        for f in p.fields(ref):
-            if dim in varying(f) or any(shape[d] != result[d] for d in varying(f)):
-                p.freeze(f)
-            else:
-                kept.append(f.narrow(dim, 0, 1).expand(result))
-        parts.append((kept, frozenset(d for d, n in enumerate(shape) if n > 1 and d != dim)))
-    return p.merge(parts)
-
-
-@rule("index_put", "_index_put_impl", "masked_scatter")
-def put(p: Propagation, op: Operator) -> Fields:
-    """Like `scatter`, for numbers along the first dimensions."""
-    target, places = op.args[0], op.args[1]
-    result = p.concrete(op.results[0])
-    leading = isinstance(places, tuple) and not isinstance(places, Ref) and all(i is not None for i in places)
-    lead = len(places) if leading else len(result)
-    out: Fields = []
-    for f in p.fields(target):
-        if min(varying(f)) < lead:
-            p.freeze(f)
-        else:
-            out.append(f)
-    everywhere = frozenset(d for d, n in enumerate(result) if n > 1 and d >= lead)
-    parts = [(out, everywhere)]
-    for ref in [r for r in op.args[2:] if isinstance(r, Ref)]:
-        own = p.concrete(ref)
-        width = len(result) - lead
-        tail: Fields = []
-        for f in p.fields(ref):
-            behind = all(
-                d >= len(own) - width and own[d] == result[d + len(result) - len(own)] for d in varying(f)
-            )
-            if behind:
-                small = compact(f).reshape(
-                    [f.shape[d] if d in varying(f) else 1 for d in range(len(own))][-width:]
-                )
-                tail.append(small.expand(result))
-            else:
-                p.freeze(f)
-        dims = frozenset(
-            d + len(result) - len(own) for d, n in enumerate(own) if n > 1 and d >= len(own) - width
-        )
-        parts.append((tail, dims))
-    return p.merge(parts)
