@@ -153,3 +153,44 @@ def test_a_graph_of_something_else_is_refused() -> None:
         apply_mask(
             nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), graph, NodeMask({"x": torch.ones(8).bool()})
         )
+
+
+class Scaled(nn.Module):
+    """Runs with any width, but computes something else with each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.b(torch.relu(self.a(x))) / self.b.in_features**0.5
+        return out
+
+
+def test_a_cut_that_runs_but_computes_something_else_is_refused() -> None:
+    module, x = Scaled().eval(), torch.randn(4, 3)
+    graph = to_graph(module, x)
+    with pytest.raises(SurgeryError, match="computes something else"):
+        apply_mask(module, graph, NodeMask({"a": torch.arange(8) < 4}))
+    assert cuttable(module, graph) == frozenset()
+
+
+class Auxiliary(nn.Module):
+    """A second head that only training uses reads the same channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head, self.extra = nn.Linear(3, 8), nn.Linear(8, 2), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        out: Tensor = self.head(x) + (self.extra(x) if self.training else 0)
+        return out
+
+
+def test_a_cut_that_only_evaluation_survives_is_refused() -> None:
+    module, x = Auxiliary().eval(), torch.randn(4, 3)
+    graph = to_graph(module, x)
+    with pytest.raises(SurgeryError, match=r"fails in training, where it uses 'extra\.weight'"):
+        apply_mask(module, graph, NodeMask({"stem": torch.arange(8) < 4}))
+    assert module.stem.out_features == 8 and not module.training
