@@ -75,7 +75,7 @@ def apply_mask(
         )
     current = _current(module, graph)
     small = select(current, mask)
-    trial = copy.deepcopy(module)
+    trial = copy_module(module)
     _cut(trial, current, small)
     _settle(trial, current, small, shapes_of(module))
     if not inplace:
@@ -84,6 +84,22 @@ def apply_mask(
     if optimizer is not None:
         cut_optimizer_state(optimizer, module, graph.structure, mask)
     return module
+
+
+def copy_module(module: M) -> M:
+    """A deep copy.
+
+    Raises:
+        SurgeryError: the module holds what cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise SurgeryError(
+            f"copy: the module cannot be copied, so it cannot be cut safely ({_first_line(error)}); nothing "
+            "was changed. If its forward keeps activations in attributes, delete them or run it under "
+            "torch.no_grad()"
+        ) from error
 
 
 def cuttable(module: nn.Module, graph: NeuralGraph) -> frozenset[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 import netgraph.convert.rules  # noqa: F401  (registers the rules)
 from netgraph.convert.assemble import assemble
@@ -84,6 +85,12 @@ def to_graph(
         )
     if product not in ("outer", "inner"):
         raise ConversionError(f"to_graph: expected product to be 'outer' or 'inner', got {product!r}")
+    lazy = [n for n, t in module.state_dict(keep_vars=True).items() if isinstance(t, Tensor) and is_lazy(t)]
+    if lazy:
+        raise ConversionError(
+            f"to_graph: tensor {lazy[0]!r} has no shape yet (a lazy layer); call the module once on its "
+            "inputs before converting"
+        )
     try:
         program = trace(module, example_inputs)
     except Untraceable as reason:

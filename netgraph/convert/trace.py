@@ -70,7 +70,7 @@ def _trace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
                 return Importer(module, program, candidate).run(), None
             except Exception as error:
                 errors.append(error)
-        with torch.no_grad():
+        with torch.no_grad(), _unchanged(module):
             try:
                 with _Decisions() as decisions:
                     module(*args, **kwargs)
@@ -194,8 +194,13 @@ def _describe(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, unfused attention and gradients on, all put back afterwards."""
-    modes = [(m, m.training) for m in module.modules()]
+    """Evaluation mode, unfused attention and gradients on; all is put back afterwards, also what a forward
+    sets or registers on its module.
+
+    Raises:
+        ConversionError: the forward registers parameters, buffers or modules.
+    """
+    before = [(m, dict(vars(m)), [dict(vars(m)[kind]) for kind in _REGISTRIES]) for m in module.modules()]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     module.eval()
@@ -204,8 +209,43 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for m, mode in modes:
-            m.training = mode
+        grown = sorted({n for m, _, held in before for n in _restore(m, held)})
+        for m, attributes, _ in before:
+            vars(m).clear()
+            vars(m).update(attributes)
+    if grown:
+        raise ConversionError(
+            f"to_graph: the forward of {type(module).__name__} registers {grown[:3]} on its modules, "
+            "expected a network that is complete when it is called; run it once before converting, or build "
+            "its layers in __init__"
+        )
+
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+def _restore(module: nn.Module, held: list[dict[str, Any]]) -> list[str]:
+    """Put back what a module had registered, and name what came on top."""
+    grown = []
+    for kind, entries in zip(_REGISTRIES, held, strict=True):
+        registry = vars(module)[kind]
+        grown += [n for n in registry if n not in entries]
+        registry.clear()
+        registry.update(entries)
+    return grown
+
+
+@contextlib.contextmanager
+def _unchanged(module: nn.Module) -> Iterator[None]:
+    """Buffers keep their numbers, whatever a forward writes into them."""
+    kept = [(b, b.detach().clone()) for b in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                if buffer.shape == value.shape:
+                    buffer.copy_(value)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import final
 
 from torch import Tensor, nn
 
 from netgraph.convert import apply_mask, load_into
+from netgraph.convert.surgery import copy_module
 from netgraph.graph import NeuralGraph, NodeMask, select
 
 __all__ = ["WorkingCopy", "composed", "read_state"]
@@ -27,7 +27,7 @@ class WorkingCopy:
     def __init__(self, module: nn.Module, graph: NeuralGraph, rebuild: bool) -> None:
         self._rebuild = rebuild
         self._training = module.training
-        self.module: nn.Module = self._built(graph) if rebuild else copy.deepcopy(module)
+        self.module: nn.Module = self._built(graph) if rebuild else copy_module(module)
         self.graph = read_state(self.module, graph.clone())
 
     def load(self, graph: NeuralGraph) -> None:

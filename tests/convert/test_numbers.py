@@ -1,4 +1,4 @@
-"""Numbers in attributes follow a cut, however the forward reads them; numbers in the forward itself cannot."""
+"""Numbers in attributes follow a cut, however the forward reads them; those in the forward itself cannot."""
 
 from typing import Any
 
