@@ -175,6 +175,11 @@ def table(result: Record) -> str:
     return "\n".join(lines)
 
 
+def _kept(record: Record) -> Record:
+    """What belongs into the record: no paths of this machine."""
+    return {k: v for k, v in record.items() if k not in ("where", "source", "name", "side")}
+
+
 def _row(name: str, ours: Record, peer: Record) -> str:
     size, left = ours.get("params"), ours.get("params_after")
     swap = ours.get("swap_difference")
@@ -229,7 +234,7 @@ def main() -> None:
     wanted = list(QUICK) if chosen.quick else [n for n in names() if fnmatchcase(n, chosen.only)]
     facts = machine()
     found = sweep(wanted, workers=2)
-    ordered = {side: {n: found[side][n] for n in wanted} for side in SIDES}
+    ordered = {side: {n: _kept(found[side][n]) for n in wanted} for side in SIDES}
     counts = summary(ordered)
     result = {**counts, "command": "python -m benchmarks.coverage", "machine": facts, **ordered}
     page = table(result)
