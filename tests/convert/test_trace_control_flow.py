@@ -86,4 +86,5 @@ def test_loggers_are_left_as_they_were() -> None:
 def test_an_ordinary_module_is_traced_without_a_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        to_graph(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), torch.randn(2, 4))
+        graph = to_graph(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), torch.randn(2, 4))
+    assert [g.size for g in graph.structure.groups] == [4, 3, 2]
