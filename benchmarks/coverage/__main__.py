@@ -22,8 +22,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from benchmarks._record import machine, say, write_record
-from benchmarks.coverage.catalog import names
+from benchmarks._record import RESULTS, machine, say, write_record
+from benchmarks.coverage.catalog import TIMM_OPTIONS, TIMM_SIZES, names
 
 Record = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +129,12 @@ def table(result: Record) -> str:
         + ", ".join(f"{s:.0f} s for {n}" for n, s in LIMITS.items())
         + ", the same for both libraries.",
         "",
+        "Made smaller, for both libraries, so that a pass takes seconds: the input of "
+        + ", ".join(f"`{n}` ({s} pixels)" for n, s in TIMM_SIZES.items())
+        + "; "
+        + ", ".join(f"`{n}` has {o['depth']} blocks" for n, o in TIMM_OPTIONS.items())
+        + "; the configurations of transformers are tiny.",
+        "",
         "- *converted*: a program with channels, not only a bag of tensors; *exact round trip*: the state is "
         "the same bytes, and the rebuilt module computes the same bits;",
         "- *swap*: the channels of all groups are permuted by the graph's own action, and no output moves by "
@@ -226,7 +232,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--only", default="*", help="glob over names (library/model); no record is kept")
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
+    parser.add_argument("--table", action="store_true", help="write the page from the record; run nothing")
     chosen = parser.parse_args()
+    if chosen.table:
+        record: Record = json.loads((RESULTS / "coverage.json").read_text("utf-8"))
+        write_record("coverage", record, table(record))
+        return
     if chosen.fresh or chosen.quick:
         for path in RUNS.glob("*/*.json"):
             if chosen.fresh or path.stem.replace("--", "/") in QUICK:

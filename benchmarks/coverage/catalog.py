@@ -44,14 +44,14 @@ squeezenet1_1 swin3d_t swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2
 """.split()  # noqa: SIM905
 
 # Their own sizes would take minutes a pass on two cores.
-_TIMM_SIZES = {
+TIMM_SIZES = {
     "csatv2": 256,
     "deepseek_vit_412m": 98,
     "gemma4_vit_167m": 96,
     "naflexvit_base_patch16_parfac_gap": 224,
     "qwen3_vit_88m": 128,
 }
-_TIMM_OPTIONS: dict[str, dict[str, Any]] = {
+TIMM_OPTIONS: dict[str, dict[str, Any]] = {
     "deepseek_vit_412m": {"depth": 4},
     "samvit_base_patch16_224": {"depth": 4},
 }
@@ -103,8 +103,8 @@ def _timm(model: str) -> Built:
     _torchvision()
     import timm
 
-    options = dict(_TIMM_OPTIONS.get(model, {}))
-    size = _TIMM_SIZES.get(model)
+    options = dict(TIMM_OPTIONS.get(model, {}))
+    size = TIMM_SIZES.get(model)
     try:
         module = timm.create_model(model, **options, **({"img_size": size} if size else {}))
     except TypeError:

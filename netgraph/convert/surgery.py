@@ -77,7 +77,7 @@ def apply_mask(
     small = select(current, mask)
     trial = copy_module(module)
     _cut(trial, current, small)
-    _settle(trial, current, small, shapes_of(module))
+    _settle(trial, module, current, small)
     if not inplace:
         return trial
     _transplant(trial, module)
@@ -163,7 +163,7 @@ def _cut(module: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
         refresh_layer(modules[path])
 
 
-def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph, before: Shapes) -> None:
+def _settle(module: nn.Module, original: nn.Module, graph: NeuralGraph, small: NeuralGraph) -> None:
     """Set the numbers in attributes, trying until the module does what the cut graph does."""
     args, kwargs = random_inputs(small.structure)
     with torch.no_grad():
@@ -173,8 +173,10 @@ def _settle(module: nn.Module, graph: NeuralGraph, small: NeuralGraph, before: S
     for _ in range(_TRIALS):
         why, where = _try(module, args, kwargs, expected)
         if why is None:
-            _check_training(module, graph, args, kwargs)
-            _describe(module, before, lambda other: _try(other, args, kwargs, expected)[0] is None)
+            _check_training(module, original, graph, args, kwargs)
+            _describe(
+                module, shapes_of(original), lambda other: _try(other, args, kwargs, expected)[0] is None
+            )
             return
         reason = reason or why
         # a failure says where to begin; a wrong result does not
@@ -196,20 +198,25 @@ def _near(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a.double(), b.double(), rtol=0.0, atol=slack, equal_nan=True)
 
 
-def _check_training(module: nn.Module, graph: NeuralGraph, args: Any, kwargs: Any) -> None:
-    """Heads that only training uses are not in the program: see that training still runs."""
+def _check_training(
+    module: nn.Module, original: nn.Module, graph: NeuralGraph, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Heads that only training uses are not in the program: see that training still runs, if it did."""
     read = {name for op in graph.structure.operators for name in op.refs("tensor")}
     unread = [t.name for t in graph.structure.tensors if t.kind == "parameter" and t.name not in read]
-    if not unread:
-        return
-    trial = copy.deepcopy(module).train()
+    why = _fails_in_training(module, args, kwargs) if unread else None
+    if why is not None and _fails_in_training(original, args, kwargs) is None:
+        raise SurgeryError(_refusal(f"its forward fails in training, where it uses {unread[0]!r}: {why}"))
+
+
+def _fails_in_training(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    trial = copy_module(module).train()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             trial(*args, **kwargs)
     except Exception as error:
-        raise SurgeryError(
-            _refusal(f"its forward fails in training, where it uses {unread[0]!r}: {_first_line(error)}")
-        ) from error
+        return _first_line(error)
+    return None
 
 
 def _describe(module: nn.Module, before: Shapes, same: Callable[[nn.Module], bool]) -> None:

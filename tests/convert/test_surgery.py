@@ -194,3 +194,23 @@ def test_a_cut_that_only_evaluation_survives_is_refused() -> None:
     with pytest.raises(SurgeryError, match=r"fails in training, where it uses 'extra\.weight'"):
         apply_mask(module, graph, NodeMask({"stem": torch.arange(8) < 4}))
     assert module.stem.out_features == 8 and not module.training
+
+
+class Demanding(nn.Module):
+    """Training fails on what evaluation takes, before and after a cut: that is no reason to refuse one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head, self.extra = nn.Linear(3, 8), nn.Linear(8, 2), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor, targets: Tensor | None = None) -> Tensor:
+        if self.training and targets is None:
+            raise ValueError("targets are needed in training")
+        out: Tensor = self.head(torch.relu(self.stem(x)))
+        return out
+
+
+def test_training_that_failed_before_is_not_held_against_a_cut() -> None:
+    module, x = Demanding().eval(), torch.randn(4, 3)
+    cut = apply_mask(module, to_graph(module, x), NodeMask({"stem": torch.arange(8) < 4}))
+    assert cut.stem.out_features == 4

@@ -82,8 +82,6 @@ def elementwise(p: Propagation, op: Operator) -> Fields | None:
             key = (ref.name, dim)
             if size == 1 and key in p.single and len(p.concrete(ref)) == len(shape) and shape[dim] == 1:
                 p.single.setdefault((op.results[0], dim), p.single[key])
-    if len(refs) > 1 and any(len(varying(f)) > 1 for ref in refs for f in p.fields(ref)):
-        p.merge(operands(p, refs, shape))  # a table may become whole, and no longer runs along all it did
     return p.merge(operands(p, refs, shape))
 
 
