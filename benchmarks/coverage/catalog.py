@@ -34,14 +34,29 @@ vit_relpos_small_patch16_224 samvit_base_patch16_224 vitamin_small_224 volo_d1_2
 legacy_xception xception41p xcit_nano_12_p8_224
 """.split()  # noqa: SIM905 (a list of a hundred lines reads worse)
 
-# One small variant of each of torchvision's families. Its detectors end in non-maximum suppression, an
-# operator that its wheel holds for CUDA only, so they do not run without.
+# All of torchvision's networks but the quantised ones, the same in integers, and the detectors: they
+# end in non-maximum suppression, as many boxes as the data ask for, which no export can write down. Of those,
+# what is before the heads: the backbone with its pyramid.
 TORCHVISION = """
-alexnet convnext_tiny deeplabv3_mobilenet_v3_large densenet121 efficientnet_b0 efficientnet_v2_s fcn_resnet50
-googlenet inception_v3 lraspp_mobilenet_v3_large maxvit_t mc3_18 mnasnet0_5 mobilenet_v2 mobilenet_v3_small
-mvit_v1_b r2plus1d_18 r3d_18 raft_small regnet_y_400mf resnet18 resnext50_32x4d s3d shufflenet_v2_x0_5
-squeezenet1_1 swin3d_t swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2
+alexnet convnext_base convnext_large convnext_small convnext_tiny deeplabv3_mobilenet_v3_large
+deeplabv3_resnet101 deeplabv3_resnet50 densenet121 densenet161 densenet169 densenet201 efficientnet_b0
+efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
+efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s fcn_resnet101 fcn_resnet50 googlenet
+inception_v3 lraspp_mobilenet_v3_large maxvit_t mc3_18 mnasnet0_5 mnasnet0_75 mnasnet1_0 mnasnet1_3
+mobilenet_v2 mobilenet_v3_large mobilenet_v3_small mvit_v1_b mvit_v2_s r2plus1d_18 r3d_18 raft_large
+raft_small regnet_x_16gf regnet_x_1_6gf regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf
+regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf regnet_y_32gf regnet_y_3_2gf regnet_y_400mf
+regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34 resnet50 resnext101_32x8d resnext101_64x4d
+resnext50_32x4d s3d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
+squeezenet1_0 squeezenet1_1 swin3d_b swin3d_s swin3d_t swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t
+vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32
+wide_resnet101_2 wide_resnet50_2 fasterrcnn_mobilenet_v3_large_fpn.backbone fasterrcnn_resnet50_fpn.backbone
+fcos_resnet50_fpn.backbone retinanet_resnet50_fpn_v2.backbone ssd300_vgg16.backbone
+ssdlite320_mobilenet_v3_large.backbone
 """.split()  # noqa: SIM905
+
+# Too large to be tried beside another.
+LARGE = ("torchvision/regnet_y_128gf", "torchvision/vit_h_14", "torchvision/vit_l_16", "torchvision/vit_l_32")
 
 # Their own sizes would take minutes a pass on two cores.
 TIMM_SIZES = {
@@ -139,8 +154,11 @@ def _torchvision_model(model: str) -> Built:
     from torchvision import models
 
     options: dict[str, Any] = {"weights": None}
+    model, _, part = model.partition(".")
     builder = models.get_model_builder(model)
     module = builder(**options, **({"weights_backbone": None} if _has_backbone(builder) else {}))
+    if part:
+        return module.get_submodule(part), torch.randn(1, 3, 320, 320)
     group = builder.__module__
     if "video" in group:
         frames = 16 if "mvit" in model or "swin" in model or "s3d" in model else 8

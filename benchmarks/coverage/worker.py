@@ -1,10 +1,14 @@
-"""One network, one library, a process of its own: `python -m benchmarks.coverage.worker SIDE NAME`."""
+"""One network, one library, a process of its own: `python -m benchmarks.coverage.worker SIDE NAME SECONDS`.
+
+Seconds are of the processor, so that a busy machine does not decide who is late.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -24,12 +28,14 @@ from netgraph.graph import (
     CostModel,
     NeuralGraph,
     NodeMask,
+    branches,
     load_graph,
     permute,
     same_bytes,
     save_graph,
     select,
 )
+from tests.convert.masked import MaskedRun, at_example
 
 Record = dict[str, Any]
 
@@ -92,9 +98,9 @@ def ours(name: str, record: Record) -> None:
         expected = call(module, inputs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        start = time.perf_counter()
+        start = time.process_time()
         graph = to_graph(module, inputs)
-        record["to_graph_seconds"] = time.perf_counter() - start
+        record["to_graph_seconds"] = time.process_time() - start
     record["warnings"] = [str(w.message)[:300] for w in caught if "to_graph" in str(w.message)]
     groups = graph.structure.groups
     record["groups"] = len(groups)
@@ -132,6 +138,16 @@ def ours(name: str, record: Record) -> None:
 
     mask = halves(graph)
     small = select(graph, mask)
+    twin = MaskedRun(graph, mask)
+    given = at_example(graph, inputs)
+    args, kwargs = (
+        ((), given) if isinstance(given, dict) else (given if isinstance(given, tuple) else (given,), {})
+    )
+    with torch.no_grad():
+        record["masked_difference"] = distance(call(small.to_module().eval(), given), twin(*args, **kwargs))
+    record["restricted"] = len(twin.restricted)
+    record["equals_masked"] = record["masked_difference"] < 1e-3
+    del twin
     record["params_after"] = CostModel(small.structure).params()
     record["macs"], record["macs_after"] = (
         CostModel(graph.structure).macs(),
@@ -153,17 +169,34 @@ def ours(name: str, record: Record) -> None:
         again = load_graph(path).to_module().eval()
     with torch.no_grad():
         record["reload_difference"] = distance(call(again, inputs), after)
+    del again
+    named = [b.name for b in branches(graph.structure)]
+    record["branches"] = len(named)
+    record["keeps_class_without_layers"] = _leaves_out(module, graph, named[::2]) if named else None
     fewer = record["params_after"] < record["params"]
     record["train"] = train_step(pruned, inputs)
     record["pruned"] = shapes and fewer and record["train"] and record["reload_difference"] < 1e-3
 
 
-def _ending(module: nn.Module, output: Tensor) -> nn.Module | None:
-    """The last layer whose width is that of an output: a user tells Torch-Pruning to leave it whole."""
+def _leaves_out(module: nn.Module, graph: NeuralGraph, names: list[str]) -> bool:
+    """Whether the module's own class can do without these branches."""
+    try:
+        apply_mask(module, graph, NodeMask({}, frozenset(names)))
+    except SurgeryError:
+        return False
+    return True
+
+
+def _endings(module: nn.Module, outputs: list[Tensor]) -> list[nn.Module]:
+    """The last layers that are as wide as the outputs, as many as there are: a user tells Torch-Pruning to
+    leave them whole."""
     layers = [m for m in module.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
-    widths = {output.shape[-1]} if output.dim() < 4 else {output.shape[1]}
-    found = [m for m in layers if getattr(m, "out_features", getattr(m, "out_channels", None)) in widths]
-    return found[-1] if found else None
+    found: list[nn.Module] = []
+    for output in outputs:
+        width = output.shape[-1] if output.dim() < 4 else output.shape[1]
+        alike = [m for m in layers if getattr(m, "out_features", getattr(m, "out_channels", None)) == width]
+        found += [m for m in reversed(alike) if m not in found][:1]
+    return found
 
 
 def peer(name: str, record: Record) -> None:
@@ -174,18 +207,17 @@ def peer(name: str, record: Record) -> None:
     record["params"] = before = sum(p.numel() for p in module.parameters())
     with torch.no_grad():
         expected = call(module, inputs)
-    ends = [_ending(module, t) for t in expected]
-    start = time.perf_counter()
+    start = time.process_time()
     pruner = tp.pruner.MagnitudePruner(
         module,
         inputs,
         importance=tp.importance.MagnitudeImportance(p=2),
         pruning_ratio=0.5,
-        ignored_layers=[m for m in ends if m is not None],
+        ignored_layers=_endings(module, expected),
         output_transform=lambda out: [t for t in pytree.tree_leaves(out) if isinstance(t, Tensor)],
     )
     pruner.step()
-    record["seconds_to_prune"] = time.perf_counter() - start
+    record["seconds_to_prune"] = time.process_time() - start
     with torch.no_grad():
         after = call(module.eval(), inputs)
     record["params_after"] = sum(p.numel() for p in module.parameters())
@@ -194,18 +226,28 @@ def peer(name: str, record: Record) -> None:
     record["pruned"] = shapes and record["params_after"] < before and record["train"]
 
 
+_LATE: list[bool] = []
+
+
+def _late(*_: object) -> None:
+    _LATE.append(True)
+    raise TimeoutError
+
+
 def main() -> None:
     """Run one side on one network and print its record."""
-    side, name = sys.argv[1:3]
+    side, name, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
     torch.set_num_threads(1)
     record: Record = {"name": name, "side": side}
-    start = time.perf_counter()
+    signal.signal(signal.SIGXCPU, _late)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 20))
     try:
         {"ours": ours, "peer": peer}[side](name, record)
     except Exception as error:
-        record["error"] = f"{type(error).__name__}: {str(error).strip()[:400]}"
+        late = f"took longer than {limit} s"
+        record["error"] = late if _LATE else f"{type(error).__name__}: {str(error).strip()[:400]}"
         record["where"] = traceback.format_exc().strip().splitlines()[-6:]
-    record["seconds"] = time.perf_counter() - start
+    record["seconds"] = time.process_time()
     record["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps(record))
 

@@ -6,9 +6,11 @@ from netgraph.convert.load import load_into
 from netgraph.convert.networkx_ import from_networkx, to_networkx
 from netgraph.convert.onnx import from_onnx
 from netgraph.convert.onnx.export import export_onnx
+from netgraph.convert.plain import as_data
 from netgraph.convert.propagate import RULES, rule
 from netgraph.convert.pyg import from_pyg, to_pyg
-from netgraph.convert.surgery import apply_mask, cuttable, random_inputs
+from netgraph.convert.skipped import Skipped
+from netgraph.convert.surgery import apply_mask, cuttable, droppable, random_inputs
 from netgraph.convert.to_graph import to_graph
 
 __all__ = [
@@ -16,12 +18,15 @@ __all__ = [
     "load_into",
     "apply_mask",
     "cuttable",
+    "droppable",
+    "Skipped",
     "to_pyg",
     "from_pyg",
     "to_networkx",
     "from_networkx",
     "to_dgl",
     "from_dgl",
+    "as_data",
     "FlatGraph",
     "flatten",
     "unflatten",

@@ -16,8 +16,9 @@ from netgraph.convert.attributes import refresh_layer
 from netgraph.convert.configuration import Shapes, refresh_configuration, shapes_of
 from netgraph.convert.numbers import Numbers, changed_constants
 from netgraph.convert.optimizer_state import cut_optimizer_state
+from netgraph.convert.skipped import Skipped, left_out, put
 from netgraph.errors import SurgeryError, SurgeryWarning, UsageError
-from netgraph.graph import NeuralGraph, NodeMask, Size, select, to_dtype
+from netgraph.graph import NeuralGraph, NodeMask, Size, branches, select, to_dtype
 from netgraph.graph.structure import Structure
 
 M = TypeVar("M", bound=nn.Module)
@@ -33,14 +34,15 @@ def apply_mask(
 ) -> M:
     """Cut a module down to what a mask keeps; its class and its `forward` stay.
 
-    Parameters, buffers, and the attributes that layers derive from their widths are changed. The result is
-    compared with `select(graph, mask).to_module()` on random inputs before anything is given back, so a
-    module is either cut rightly or not at all.
+    Parameters, buffers, and the attributes that layers derive from their widths are changed; modules of
+    branches that the mask leaves out are replaced by `Skipped`, which has no weights. The result is compared
+    with `select(graph, mask).to_module()` on random inputs before anything is given back, so a module is
+    either cut rightly or not at all.
 
     Args:
         module: the module that `graph` was made from (its weights may have been trained further since).
         graph: its graph.
-        mask: the nodes to keep.
+        mask: the nodes to keep, and the branches to leave out.
         inplace: cut the module itself (parameters stay the same objects, without gradients) rather
             than a copy.
         optimizer: with `inplace`, an optimiser over the module's parameters: its state (momenta, say) is cut
@@ -48,8 +50,8 @@ def apply_mask(
 
     Raises:
         UsageError: an optimiser, but not `inplace`.
-        SurgeryError: the module's `forward` holds a size that no attribute holds, so that only the rebuilt
-            module can be cut; nothing was touched.
+        SurgeryError: the module's `forward` holds a size that no attribute holds, or cannot do without a
+            branch, so that only the rebuilt module can be cut; nothing was touched.
         GraphError: the mask does not fit the graph.
 
     >>> import torch, netgraph
@@ -68,22 +70,39 @@ def apply_mask(
             "apply_mask: expected inplace=True with an optimizer, got a copy to be cut, whose parameters the "
             "optimizer does not know; cut in place, or make a new optimizer for the copy"
         )
-    if mask.skip:
-        raise SurgeryError(
-            f"apply_mask: expected a mask over nodes, got one that leaves out {sorted(mask.skip)[:3]}; a "
-            "module's own forward cannot leave out layers, so use select(graph, mask).to_module()"
-        )
     current = _current(module, graph)
+    bare = select(current, NodeMask({}, mask.skip))
     small = select(current, mask)
+    stand_ins = _stand_ins(module, current, bare, mask.skip)
     trial = copy_module(module)
-    _cut(trial, current, small)
-    _settle(trial, module, current, small)
+    put(trial, stand_ins)
+    _cut(trial, bare, small)
+    _settle(trial, module, bare, small)
     if not inplace:
         return trial
+    before = dict(module.named_parameters())
+    put(module, stand_ins)
     _transplant(trial, module)
     if optimizer is not None:
-        cut_optimizer_state(optimizer, module, graph.structure, mask)
+        cut_optimizer_state(optimizer, before, graph.structure, mask)
     return module
+
+
+def _stand_ins(
+    module: nn.Module, graph: NeuralGraph, bare: NeuralGraph, skip: frozenset[str]
+) -> dict[str, Skipped]:
+    """What takes the place of the submodules of branches."""
+    if not skip:
+        return {}
+    chosen = [b for b in branches(graph.structure) if b.name in skip]
+    found = left_out(
+        copy_module(module), graph.structure, bare.structure, chosen, random_inputs(graph.structure)
+    )
+    lost = set(graph.structure.order) - set(bare.structure.order)
+    staying = sorted(n for n in lost if not any(n.startswith(f"{path}.") for path in found))
+    if staying:
+        raise SurgeryError(_refusal(f"{staying[0]!r} belongs to a module that stays"))
+    return found
 
 
 def copy_module(module: M) -> M:
@@ -116,14 +135,29 @@ def cuttable(module: nn.Module, graph: NeuralGraph) -> frozenset[str]:
     return frozenset(n for n in many if all(_works(module, graph, {n: keep[n]}) for keep in (many, one)))
 
 
+def droppable(module: nn.Module, graph: NeuralGraph) -> frozenset[str]:
+    """Names of the branches that surgery can leave out without giving up the module's class.
+
+    Found by trying: every second one and all of them, and one by one only if that fails.
+    """
+    names = [b.name for b in branches(graph.structure)]
+    if all(_works(module, graph, {}, frozenset(some)) for some in (names[::2], names[1::2], names)):
+        return frozenset(names)
+    return frozenset(n for n in names if _works(module, graph, {}, frozenset({n})))
+
+
 def _every(size: int, step: int, dropped: int) -> Tensor:
     """Keep all but one of every `step` nodes."""
     return torch.arange(size) % step != dropped
 
 
-def _works(module: nn.Module, graph: NeuralGraph, keep: dict[str, Tensor]) -> bool:
+def _works(
+    module: nn.Module, graph: NeuralGraph, keep: dict[str, Tensor], skip: frozenset[str] = frozenset()
+) -> bool:
     try:
-        apply_mask(module, graph, NodeMask(keep))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SurgeryWarning)
+            apply_mask(module, graph, NodeMask(keep, skip))
     except SurgeryError:
         return False
     return True

@@ -201,6 +201,9 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         ConversionError: the forward registers parameters, buffers or modules.
     """
     before = [(m, dict(vars(m)), [dict(vars(m)[kind]) for kind in _REGISTRIES]) for m in module.modules()]
+    hooks = [
+        (held, dict(held)) for _, found, _ in before for n, held in found.items() if n.endswith("_hooks")
+    ]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     module.eval()
@@ -213,6 +216,9 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         for m, attributes, _ in before:
             vars(m).clear()
             vars(m).update(attributes)
+        for registry, entries in hooks:
+            registry.clear()
+            registry.update(entries)
     if grown:
         raise ConversionError(
             f"to_graph: the forward of {type(module).__name__} registers {grown[:3]} on its modules, "

@@ -7,8 +7,9 @@ from dataclasses import fields
 from typing import Protocol, runtime_checkable
 
 from torch import nn
+from torch.optim import Optimizer
 
-from netgraph.convert import apply_mask, cuttable, to_graph
+from netgraph.convert import apply_mask, cuttable, droppable, to_graph
 from netgraph.convert.propagate import Product
 from netgraph.convert.trace import Inputs
 from netgraph.errors import UsageError
@@ -53,6 +54,7 @@ def prune(
     round_to: int = 1,
     steps: int = 1,
     inplace: bool = False,
+    optimizer: Optimizer | None = None,
     rebuild: bool = False,
     layers: bool | LayerScores = False,
     product: Product = "outer",
@@ -82,11 +84,14 @@ def prune(
         round_to: kept widths are multiples of this, or the whole group.
         steps: number of cuts.
         inplace: shrink `module` itself at the end.
+        optimizer: with `inplace`, an optimiser over the module's parameters, whose state is cut along
+            (`netgraph.convert.apply_mask`).
         rebuild: return `select(graph, mask).to_module()`, which can also cut groups that the module's own
             code does not allow to cut (`netgraph.convert.cuttable`), and loses the module's class.
         layers: leave out whole residual branches (`netgraph.graph.branches`) as well, in one order with the
-            nodes: True scores them by `layer_scores`, a function `graph -> {branch: score}` as it says. Needs
-            `rebuild`. Branches that `ignore` names stay.
+            nodes: True scores them by `layer_scores`, a function `graph -> {branch: score}` as it says.
+            Without `rebuild`, those that the module's class can do without (`netgraph.convert.droppable`).
+            Branches that `ignore` names stay.
         product: where channels form a table (attention heads x their dimensions, convolution groups x
             their channels), `"outer"` drops whole heads or groups, `"inner"` the same places of each.
         metric: measured before and after, for the report.
@@ -112,10 +117,10 @@ def prune(
         raise UsageError(
             "prune: expected inplace or rebuild, got both; a rebuilt network is a new module, so pass one"
         )
-    if layers is not False and not rebuild:
+    if optimizer is not None and not inplace:
         raise UsageError(
-            "prune: expected rebuild=True with layers, got rebuild=False; a class cannot leave out layers of "
-            "its own forward, so pass rebuild=True as well"
+            "prune: expected inplace=True with an optimizer, got a copy to be cut, whose parameters the "
+            "optimizer does not know; prune in place, or make a new optimizer for the result"
         )
     given: object = budget
     if not isinstance(given, Budget):
@@ -126,7 +131,7 @@ def prune(
     groups = _candidates(module, graph, ignore, rebuild)
     sizes = {g.name: g.size for g in graph.structure.groups}
     floors = {name: smallest_width(sizes[name], min_keep, round_to) for name in groups}
-    offered = {} if layers is False else _branches(graph, ignored_branches(graph.structure, ignore))
+    offered = {} if layers is False else _branches(module, graph, ignore, rebuild)
     target = budget.target(CostModel(graph.structure))
     tell = progress if progress is not None else silent
 
@@ -194,7 +199,7 @@ def prune(
         constraints={n: text for n, text in constraints(graph.structure).items() if n in groups},
     )
     if inplace:
-        apply_mask(module, graph, mask, inplace=True)
+        apply_mask(module, graph, mask, inplace=True, optimizer=optimizer)
         module.load_state_dict(result.state_dict())
         result = module
     return PruneResult(result, mask, report, read_state(result, work.graph))
@@ -213,9 +218,15 @@ def _candidates(module: nn.Module, graph: NeuralGraph, ignore: Iterable[str], re
     ]
 
 
-def _branches(graph: NeuralGraph, ignored: frozenset[str]) -> dict[str, str]:
-    """Names of the branches by the sum that they end in."""
-    return {b.join: b.name for b in branches(graph.structure) if b.name not in ignored}
+def _branches(module: nn.Module, graph: NeuralGraph, ignore: Iterable[str], rebuild: bool) -> dict[str, str]:
+    """Names of the branches that may go, by the sum that they end in."""
+    ignored = ignored_branches(graph.structure, ignore)
+    allowed = None if rebuild else droppable(module, graph)
+    return {
+        b.join: b.name
+        for b in branches(graph.structure)
+        if b.name not in ignored and (allowed is None or b.name in allowed)
+    }
 
 
 def _present(graph: NeuralGraph, offered: Mapping[str, str]) -> dict[str, str]:

@@ -39,7 +39,7 @@ class WorkingCopy:
         self.refresh()
 
     def cut(self, mask: NodeMask) -> None:
-        """Drop what a mask over the present graph drops; only a rebuilt module can lose branches."""
+        """Drop what a mask over the present graph drops."""
         smaller = select(self.graph, mask)
         if self._rebuild:
             self.module = self._built(smaller)

@@ -491,6 +491,35 @@ def recurrent_stack(kind: type[nn.RNNBase]) -> nn.Module:
     )
 
 
+def learned_states(kind: type[nn.RNNBase]) -> nn.Module:
+    """Layers have places in the states that are not those of channels."""
+
+    class Learned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = kind(3, 5, num_layers=2, bidirectional=True, batch_first=True)
+            self.h, self.c = nn.Parameter(torch.randn(4, 1, 5)), nn.Parameter(torch.randn(4, 1, 5))
+            self.head = nn.Linear(10, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h, c = (s.expand(-1, len(x), -1).contiguous() for s in (self.h, self.c))
+            states: Any = (h, c) if kind is nn.LSTM else h + c
+            out, ends = self.mix(x, states)
+            ends = ends[0] if kind is nn.LSTM else ends
+            return self.head(out) + ends.sum((0, 2)).view(-1, 1, 1)
+
+    return Learned()
+
+
+def channels_as_steps() -> nn.Module:
+    """What runs along the steps of a recurrent layer is in an order."""
+
+    def forward(s: Any, x: Tensor) -> Tensor:
+        return s.head(s.mix(s.stem(x).transpose(1, 2))[0][:, -1])
+
+    return Call(forward, stem=nn.Linear(3, 6), mix=nn.GRU(5, 4, batch_first=True), head=nn.Linear(4, 2))
+
+
 NORM_OVER_INPUTS = (
     False  # a norm of a weight's rows: a dropped row has no direction, so masking gives no number
 )
@@ -560,4 +589,7 @@ OPERATOR_CASES = [
     Case("language model", language_model, lambda: torch.randint(0, 11, (2, 5)), (10, 16)),
     Case("lstm stack", lambda: recurrent_stack(nn.LSTM), tokens, (7, 5, 4)),
     Case("gru stack", lambda: recurrent_stack(nn.GRU), tokens, (7, 5, 4)),
+    Case("lstm, learned states", lambda: learned_states(nn.LSTM), tokens, (5,)),
+    Case("gru, learned states", lambda: learned_states(nn.GRU), tokens, (5,)),
+    Case("channels as steps", channels_as_steps, tokens, (4,)),
 ]

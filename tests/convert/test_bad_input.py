@@ -88,6 +88,24 @@ def test_converting_leaves_no_trace() -> None:
     assert {g.name: g.size for g in graph.structure.groups if g.role == "hidden"} == {"layer": 8}
 
 
+def test_hooks_that_a_forward_registers_are_taken_away_with_the_flag_that_says_so() -> None:
+    class Hooks(nn.Sequential):
+        ready = False
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.ready:
+                self.ready = True
+                self[0].register_forward_hook(lambda *_: setattr(self, "calls", self.calls + 1))
+            return super().forward(x)
+
+    module = Hooks(nn.Linear(4, 8), nn.Linear(8, 2))
+    to_graph(module, X)
+    assert not module.ready and not module[0]._forward_hooks
+    module(X)
+    assert module.calls == 1
+
+
 def test_a_module_that_cannot_be_copied_is_told() -> None:
     module = Remembers()
     module(X)

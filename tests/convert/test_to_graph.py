@@ -16,6 +16,7 @@ from netgraph.convert import RULES, rule
 from netgraph.errors import ConversionError, ConversionWarning, GraphError
 from netgraph.graph import NeuralGraph, macs, params, permute, same_bytes
 from tests.convert.cases import CASES, Call, Case, conv, scramble
+from tests.convert.masked import MaskedRun, at_example
 from tests.convert.operator_cases import OPERATOR_CASES
 
 cases = pytest.mark.parametrize("case", [*CASES, *OPERATOR_CASES], ids=lambda c: c.name)
@@ -98,7 +99,23 @@ def test_cutting_equals_masking(case: Case) -> None:
     cut = small.to_module().eval()(*inputs)
     if case.exact:
         assert_near(cut, mask.apply(graph).to_module().eval()(*inputs))
+    given = at_example(graph, inputs)
+    assert_near(small.to_module().eval()(*given), MaskedRun(graph, mask)(*given))
     assert (macs(small), params(small)) == (macs(graph, mask), params(graph, mask))
+
+
+def test_the_masked_twin_knows_which_channels_are_cut_and_restricts_norms() -> None:
+    (case,) = (c for c in CASES if c.name == "vision transformer")
+    _, inputs, graph = convert(case)
+    halves = {g.name: torch.arange(g.size) % 2 == 0 for g in graph.structure.groups if g.role == "hidden"}
+    others = {name: ~keep if len(keep) % 2 == 0 else keep for name, keep in halves.items()}
+    small, twin = select(graph, NodeMask(halves)).to_module().eval(), MaskedRun(graph, NodeMask(others))
+    given = at_example(graph, inputs)
+    with pytest.raises(AssertionError):
+        assert_near(small(*given), twin(*given))
+    assert twin.restricted
+    with pytest.raises(AssertionError):  # zeros in a norm are not absent channels
+        assert_near(small(*given), NodeMask(halves).apply(graph).to_module().eval()(*given))
 
 
 @cases

@@ -61,13 +61,17 @@ def test_the_block_that_does_nothing_goes_first(weak: str, criterion: str) -> No
     assert torch.allclose(result.module(x), net(x), rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
 @pytest.mark.parametrize("ranking", ["global", "uniform"])
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("budget", [Budget(macs=0.5), Budget(params=0.3), Budget(macs=0.1)])
-def test_the_budget_is_met_and_the_mask_says_how(budget: Budget, steps: int, ranking: str) -> None:
+def test_the_budget_is_met_and_the_mask_says_how(
+    budget: Budget, steps: int, ranking: str, rebuild: bool
+) -> None:
     net, x = network()
     before = {n: t.clone() for n, t in net.state_dict().items()}
-    result = prune(net, x, budget=budget, steps=steps, ranking=ranking, layers=True, rebuild=True)
+    result = prune(net, x, budget=budget, steps=steps, ranking=ranking, layers=True, rebuild=rebuild)
+    assert (type(result.module) is type(net)) is not rebuild
     graph = to_graph(net, x)
     cost = macs if budget.kind == "macs" else params
     assert cost(result.graph) <= budget.target(CostModel(graph.structure))
@@ -121,6 +125,24 @@ def test_finetuning_between_the_steps_trains_what_is_left() -> None:
     result = prune(net, x, budget=Budget(macs=0.4), steps=2, finetune=train, layers=True, rebuild=True)
     assert len(sizes) == 2 and sizes[0] > sizes[1] == params(result.graph)
     assert torch.allclose(result.graph.to_module().eval()(x), result.module(x), atol=1e-6)
+
+
+def test_an_optimizer_follows_a_module_that_is_pruned_in_place() -> None:
+    net, x = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    net(x).square().mean().backward()
+    optimizer.step()
+    momenta = {n: optimizer.state[p]["momentum_buffer"].clone() for n, p in net.named_parameters()}
+    result = prune(net, x, budget=Budget(macs=0.5), layers=True, inplace=True, optimizer=optimizer)
+    assert result.module is net and result.mask.skip
+    held = optimizer.param_groups[0]["params"]
+    assert list(map(id, held)) == list(map(id, net.parameters())) and set(optimizer.state) == set(held)
+    kept = result.mask.keep["conv1"] if "conv1" in result.mask.keep else slice(None)
+    assert torch.equal(optimizer.state[net.conv1.weight]["momentum_buffer"], momenta["conv1.weight"][kept])
+    net(x).square().mean().backward()
+    optimizer.step()
+    with pytest.raises(UsageError, match="expected inplace=True with an optimizer"):
+        prune(net, x, budget=Budget(macs=0.9), optimizer=optimizer)
 
 
 class Parallel(nn.Module):
@@ -242,8 +264,6 @@ def test_composition_renames() -> None:
 def test_errors() -> None:
     net, x = network()
     budget = Budget(macs=0.5)
-    with pytest.raises(UsageError, match="pass rebuild=True as well"):
-        prune(net, x, budget=budget, layers=True)
     with pytest.raises(UsageError, match=r"got one for 'layer9'.*branches are layer1.0, layer1.1"):
         prune(net, x, budget=budget, layers=lambda _: {"layer9": 1.0}, rebuild=True)
     with pytest.raises(UsageError, match=r"got nan for branch 'layer1\.0'"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from netgraph.convert.labels import along
+from netgraph.convert.labels import along, varying
 from netgraph.convert.propagate import Fields, Propagation, rule
 from netgraph.graph import Operator, Ref
 
@@ -48,6 +48,7 @@ def _recurrent(p: Propagation, op: Operator, gates: int) -> list[Fields]:
         p.role(from_state, 0, 1)
         if flowing is None:
             p.consume(x, -1, from_input, 1)
+            _freeze_others(p, x)
         else:
             p.space.union(flowing, p.tensor_axis(from_input, 1))
         p.space.union(p.tensor_axis(from_state, 1), out)
@@ -63,9 +64,18 @@ def _recurrent(p: Propagation, op: Operator, gates: int) -> list[Fields]:
     ends = [out, inside]
     for state, labels in zip(states, ends, strict=False):
         p.tie(state, -1, labels)
+        _freeze_others(p, state)
     results = [along(flowing, -1, p.concrete(op.results[0]))]
     results += [along(e, -1, p.concrete(r)) for e, r in zip(ends, op.results[1:], strict=False)]
     return [[f] for f in results]
+
+
+def _freeze_others(p: Propagation, value: Ref) -> None:
+    """Steps and layers have an order and a number of their own, and the results do not carry samples."""
+    last = len(p.concrete(value)) - 1
+    for f in p.fields(value):
+        if varying(f) - {last}:
+            p.freeze(f)
 
 
 def _frozen(p: Propagation, op: Operator) -> list[Fields]:
