@@ -7,22 +7,17 @@ before those that are timed.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import json
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks._memory import peak_memory
 from benchmarks._record import machine, options, say, seconds, spread, write_record
 from netgraph.convert import to_graph
 from netgraph.graph import NeuralGraph
@@ -64,39 +59,6 @@ def train(run: Run, graph: NeuralGraph) -> None:
 
 
 PHASES: dict[str, Callable[[Run, NeuralGraph], object]] = {"forward": forward, "train": train}
-
-
-def peak_memory(call: Callable[[], object]) -> int:
-    """Bytes by which the peak of this process's resident set rises over one call."""
-    gc.collect()
-    # What the allocator keeps would be used unseen.
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    before = _reset_peak()
-    call()
-    return _peak() - before
-
-
-def _reset_peak() -> int:
-    """Start the peak anew where the system can, and return what is resident now."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", "ascii")
-    except OSError:
-        return _peak()
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    if Path("/proc/self/status").exists():
-        return _status("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text("ascii").splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in the process status")
 
 
 def limit(edges: int) -> dict[str, float]:

@@ -29,7 +29,19 @@ PROMISED = [
     "PruneResult",
     "NetgraphError",
 ]
-PACKAGES = ["graph", "convert", "nn", "pruning", "hub", "zoo", "cli", "report", "errors", "typing"]
+PACKAGES = [
+    "graph",
+    "convert",
+    "nn",
+    "pruning",
+    "subgraph",
+    "hub",
+    "zoo",
+    "cli",
+    "report",
+    "errors",
+    "typing",
+]
 
 
 @pytest.mark.parametrize("name", PROMISED)

@@ -1,0 +1,1 @@
+"""What the subgraph tests and networks separate, count and cost."""
