@@ -202,7 +202,10 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
     """
     before = [(m, dict(vars(m)), [dict(vars(m)[kind]) for kind in _REGISTRIES]) for m in module.modules()]
     hooks = [
-        (held, dict(held)) for _, found, _ in before for n, held in found.items() if n.endswith("_hooks")
+        (held, dict(held))
+        for _, found, _ in before
+        for name, held in found.items()
+        if name.endswith("_hooks") and isinstance(held, dict)
     ]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

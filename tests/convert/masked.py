@@ -47,7 +47,7 @@ class MaskedRun:
         sizes = {s.name: env[s.value].shape[s.dim] for s in structure.symbols}
         tensors = {n: t.clone() for n, t in self.state.items()}
         for op, less in zip(structure.operators, self.small.structure.operators, strict=True):
-            if op.kind in RESTRICTED and self._cut(op):
+            if (op.kind in RESTRICTED and self._cut(op)) or self._norms_a_weight(op):
                 self.restricted.append(op.name)
                 cut_env = {n: self._kept(env[n], structure.value[n].axes) for n in op.refs()}
                 cut_tensors = {n: self._kept(tensors[n], structure.tensor[n].axes) for n in op.refs("tensor")}
@@ -76,6 +76,14 @@ class MaskedRun:
         axes = [a for n in op.refs() for a in structure.value[n].axes]
         axes += [a for n in op.refs("tensor") for a in structure.tensor[n].axes]
         return any(a is not None and self.positions[a] is not None for a in axes)
+
+    def _norms_a_weight(self, op: Operator) -> bool:
+        """Whether a batch norm runs over cut channels: over the inputs of a weight that it standardises."""
+        first = op.args[0] if op.args else None
+        if op.kind != "batch_norm" or not isinstance(first, Ref) or first.kind != "value":
+            return False
+        axes = self.graph.structure.value[first.name].axes
+        return any(a is not None and self.positions[a] is not None for a in axes[:1] + axes[2:])
 
     def _kept(self, value: Any, axes: tuple[int | None, ...]) -> Any:
         for dim, axis in enumerate(axes):
