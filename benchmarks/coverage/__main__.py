@@ -75,7 +75,7 @@ def attempt(side: str, name: str, source: str) -> Record:
             json.loads(lines[-1])
             if lines
             else late
-            if done.returncode == -signal.SIGKILL
+            if done.returncode in (-signal.SIGKILL, -signal.SIGXCPU)
             else {"error": f"the process ended with status {done.returncode}: {done.stderr.strip()[-200:]}"}
         )
     except subprocess.TimeoutExpired:
