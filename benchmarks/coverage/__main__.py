@@ -166,6 +166,7 @@ def table(result: Record) -> str:
             f"{pruned_by_peer} ({100 * pruned_by_peer / len(names_):.0f} %)",
         ]
         lines.append(f"| {library or 'all'} | {len(names_)} | {' | '.join(cells)} |")
+    lines += [f"\n{remark}" for remark in result.get("remarks", [])]
     lines += ["", "## What fails", ""]
     titles = ("converted", "exact round trip", "swap", "equals masked", "pruned")
     for check, title in zip(CHECKS, titles, strict=False):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,18 +11,17 @@ from typing import Any, Final
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from netgraph.errors import HubError, UsageError
 from netgraph.nn.config import MetanetworkConfig
+from netgraph.nn.model_folder import CONFIG, WEIGHTS, write_model_folder
 from netgraph.resources import model_dir, model_names
 
 __all__ = ["read_pretrained", "write_pretrained"]
 
 KIND: Final = "metanetwork"
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
 
 
 def write_pretrained(folder: Path, config: MetanetworkConfig, state: Mapping[str, Tensor]) -> None:
@@ -32,24 +30,7 @@ def write_pretrained(folder: Path, config: MetanetworkConfig, state: Mapping[str
     Raises:
         UsageError: the folder cannot be written.
     """
-    text = json.dumps({"kind": KIND, **config.to_dict()}, indent=2) + "\n"
-    tensors = {name: t.detach().cpu().contiguous() for name, t in state.items()}
-    suffix = f".{secrets.token_hex(6)}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(tensors, folder / f".{WEIGHTS}{suffix}", metadata={"format": "pt"})
-            (folder / f".{CONFIG}{suffix}").write_text(text, "utf-8")
-            for name in (WEIGHTS, CONFIG):
-                os.replace(folder / f".{name}{suffix}", folder / name)
-        finally:
-            for name in (WEIGHTS, CONFIG):
-                (folder / f".{name}{suffix}").unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(
-            f"save_pretrained: expected a folder that can be written, got {str(folder)!r} ({error}); "
-            "choose another"
-        ) from None
+    write_model_folder("save_pretrained", folder, {"kind": KIND, **config.to_dict()}, state)
 
 
 def read_pretrained(

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from netgraph.errors import UsageError
+from netgraph.nn.model_folder import CONFIG, WEIGHTS, write_model_folder
 
 __all__ = ["read_saved", "write_saved"]
-
-_CONFIG: Final = "config.json"
-_WEIGHTS: Final = "model.safetensors"
 
 
 def write_saved(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -33,25 +29,7 @@ def write_saved(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, T
     ...     read_saved(Path(folder), "a")
     ({'kind': 'a'}, {'w': tensor([1., 1.])})
     """
-    text = json.dumps(config, indent=2, allow_nan=False) + "\n"
-    # A copy each: safetensors refuses tensors that share memory.
-    copies = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    suffix = f".{secrets.token_hex(6)}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(copies, folder / f".{_WEIGHTS}{suffix}", metadata={"format": "pt"})
-            (folder / f".{_WEIGHTS}{suffix}").chmod(0o644)  # safetensors lets only the owner read
-            (folder / f".{_CONFIG}{suffix}").write_text(text, "utf-8")
-            for name in (_WEIGHTS, _CONFIG):
-                os.replace(folder / f".{name}{suffix}", folder / name)
-        finally:
-            for name in (_WEIGHTS, _CONFIG):
-                (folder / f".{name}{suffix}").unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise UsageError(
-            f"save: expected a folder that can be written, got {str(folder)!r} ({error}); choose another"
-        ) from None
+    write_model_folder("save", folder, config, tensors)
 
 
 def read_saved(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -60,16 +38,16 @@ def read_saved(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
     Raises:
         UsageError: a file is missing or corrupt, or belongs to something else.
     """
-    for name in (_CONFIG, _WEIGHTS):
+    for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise UsageError(
                 f"load: expected {name} in {str(folder)!r}, found none; give a folder that save wrote"
             )
     try:
-        config = json.loads((folder / _CONFIG).read_text("utf-8"))
+        config = json.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"load: {_CONFIG} in {str(folder)!r} is no JSON ({str(error)[:120]}); save the estimator again"
+            f"load: {CONFIG} in {str(folder)!r} is no JSON ({str(error)[:120]}); save the estimator again"
         ) from None
     found = config.get("kind") if isinstance(config, dict) else None
     if found != kind:
@@ -77,9 +55,9 @@ def read_saved(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
             f"load: expected a {kind} in {str(folder)!r}, got {found!r}; load it with its own class"
         )
     try:
-        return config, load_file(folder / _WEIGHTS)
+        return config, load_file(folder / WEIGHTS)
     except (OSError, SafetensorError, ValueError) as error:
         raise UsageError(
-            f"load: {_WEIGHTS} in {str(folder)!r} is truncated or corrupt ({str(error)[:120]}); "
+            f"load: {WEIGHTS} in {str(folder)!r} is truncated or corrupt ({str(error)[:120]}); "
             "save the estimator again"
         ) from None

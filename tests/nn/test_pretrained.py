@@ -10,7 +10,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from netgraph.errors import HubError, NetgraphError, UsageError
-from netgraph.nn import Metanetwork, MetanetworkConfig, pretrained
+from netgraph.nn import Metanetwork, MetanetworkConfig, model_folder, pretrained
 from tests.nn.networks import build
 
 CONFIG = MetanetworkConfig(hidden=4, layers=2, rho=0.5)
@@ -143,7 +143,7 @@ def test_an_interrupted_save_leaves_the_old_files(folder: Path, monkeypatch: pyt
     def fail(*args: object, **options: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pretrained, "save_file", fail)
+    monkeypatch.setattr(model_folder, "save_file", fail)
     with pytest.raises(UsageError, match="disk full"):
         Metanetwork(MetanetworkConfig(hidden=6, layers=1)).save_pretrained(folder)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from netgraph.errors import UsageError
-from netgraph.subgraph import saved
+from netgraph.nn import model_folder
 from netgraph.subgraph.saved import read_saved, write_saved
 
 CONFIG = {"kind": "estimator", "epochs": 3}
@@ -31,7 +31,7 @@ def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path, monkeypatch: 
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(saved.os, "replace", fail)
+    monkeypatch.setattr(model_folder.os, "replace", fail)
     with pytest.raises(UsageError, match=r"save: expected a folder.*disk full"):
         write_saved(tmp_path, {"kind": "new"}, {})
     assert read_saved(tmp_path, "estimator")[0] == CONFIG and len(os.listdir(tmp_path)) == 2
