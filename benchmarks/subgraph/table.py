@@ -139,7 +139,8 @@ def _brec(part: Record) -> list[str]:
         "brackets those that the exact test of its class separates. "
         f"{settings['layers']} layers of {settings['hidden']} channels, learning rate {settings['lr']:g}, "
         f"seed {settings['seed']}, {'float64' if settings['double'] else 'float32'}; one network per pair. "
-        "`benchmarks/subgraph/brec.py` says where the protocol differs from the authors' scripts. "
+        "`benchmarks/subgraph/brec.py` says where the protocol differs from the authors' scripts; pairs of "
+        "cfi that the exact test does not separate count as not separated without being trained. "
         f"Training and embedding took {_duration(part['busy'])}.",
         "",
         *_rows(

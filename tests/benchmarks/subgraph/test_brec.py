@@ -74,7 +74,13 @@ def test_verdicts_are_kept_and_not_done_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(brec, "brec", lambda data: {"basic": [pair, pair]})
     options: dict[str, Any] = {"models": ["SSWL"], "categories": ["basic"], "hidden": 8, "layers": 2}
     first = brec.run(tmp_path, False, **options)
-    assert first["counts"]["SSWL"]["basic"] == {"pairs": 2, "exact": 2, "separated": 2, "unreliable": 0}
+    assert first["counts"]["SSWL"]["basic"] == {
+        "pairs": 2,
+        "exact": 2,
+        "trained": 2,
+        "separated": 2,
+        "unreliable": 0,
+    }
     (kept,) = tmp_path.iterdir()
     lines = kept.read_text().splitlines()
     assert len(lines) == 4
@@ -87,3 +93,29 @@ def test_verdicts_are_kept_and_not_done_again(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(brec, "compare", counted)
     assert brec.run(tmp_path, False, **options)["counts"] == first["counts"] and calls == ["SSWL"]
+
+
+def test_norms_know_the_pair_under_the_last_weights() -> None:
+    torch.manual_seed(0)
+    network = SubgraphNet(0, 4, hidden_channels=8, num_layers=2)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.momentum = 1.0
+    pair = [as_data(g) for g in (nx.cycle_graph(6), nx.path_graph(6))]
+    brec._separate(network, pair, 1e-2)
+    kept = {n: b.clone() for n, b in network.named_buffers() if "running" in n}
+    network(Batch.from_data_list([network.transform(g) for g in pair]))
+    assert kept
+    for name, buffer in network.named_buffers():
+        if "running" in name:
+            torch.testing.assert_close(buffer, kept[name])
+
+
+def test_what_no_network_can_separate_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(nx.cycle_graph(6), nx.path_graph(6)), (nx.cycle_graph(6), nx.cycle_graph(6))]
+    monkeypatch.setattr(brec, "RUNS", tmp_path)
+    monkeypatch.setattr(brec, "brec", lambda data: {"cfi": pairs, "str": pairs[1:]})
+    options: dict[str, Any] = {"models": ["SSWL"], "categories": ["cfi", "str"], "hidden": 8, "layers": 2}
+    counts = brec.run(tmp_path, False, **options)["counts"]["SSWL"]
+    assert (counts["cfi"]["pairs"], counts["cfi"]["exact"], counts["cfi"]["trained"]) == (2, 1, 1)
+    assert counts["str"]["trained"] == 1 and counts["str"].get("separated", 0) == 0
