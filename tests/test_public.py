@@ -33,6 +33,7 @@ PACKAGES = [
     "graph",
     "convert",
     "nn",
+    "nn.factorised",
     "pruning",
     "subgraph",
     "hub",

@@ -50,7 +50,8 @@ def main() -> None:
     for name in [] if chosen.table else chosen.only or (QUICK if chosen.quick else PARTS):
         say(f"{name} ...")
         facts, start = machine(), time.perf_counter()
-        result = PARTS[name](chosen.data, chosen.quick, **settings(name, chosen))
+        kept = {"earlier": record.get(name)} if "earlier" in inspect.signature(PARTS[name]).parameters else {}
+        result = PARTS[name](chosen.data, chosen.quick, **settings(name, chosen), **kept)
         record[name] = {
             "command": command(name, chosen),
             "seconds": time.perf_counter() - start,

@@ -27,9 +27,9 @@ import json
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,9 @@ BOUNDED = ("cfi",)
 LARGEST_BATCH = 200_000
 """Pairs of nodes that are embedded at a time."""
 
+Verdicts: TypeAlias = dict[tuple[str, str, int], dict[str, Any]]
+"""By name of a model or a test, category and place of the pair."""
+
 ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}
 """What an embedding may be wrong by, relative to its largest number."""
 
@@ -69,10 +72,12 @@ def run(
     lr: float = 1e-3,
     seed: int = 0,
     double: bool = False,
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Pairs that each model separates, by category, beside what the exact test of its class separates.
 
-    Verdicts are kept as lines of JSON; a run that was interrupted goes on from there.
+    Verdicts are kept as lines of JSON; a run that was interrupted goes on from there. So does one that is
+    given the record of an earlier run with the same settings.
 
     Args:
         data: the folder that holds `expressivity/`.
@@ -80,10 +85,11 @@ def run(
         models, categories: which to try.
         hidden, layers, lr, seed: of the networks and their training.
         double: train and embed in float64.
+        earlier: what an earlier run returned.
 
     Returns:
         `counts`: per model and category `separated`, `unreliable`, `trained`, `exact` and `pairs`; `busy`
-        seconds.
+        seconds; `verdicts`: the same pair by pair (`_written`).
     """
     every = brec(data)
     if quick:
@@ -91,7 +97,7 @@ def run(
         every = {name: every[name][:2] for name in categories}
     settings = {"hidden": hidden, "layers": layers, "lr": lr, "seed": seed, "double": double}
     path = None if quick else RUNS / f"brec-{zlib.crc32(json.dumps(settings).encode()):08x}.jsonl"
-    done = _read(path)
+    done = _told(earlier, settings) | _read(path)
     counts: dict[str, dict[str, Counter[str]]] = {}
     spent = 0.0
     for model in models:
@@ -118,7 +124,13 @@ def run(
                 spent += result["seconds"]
             say(f"brec {model}, {category}: {dict(found)}, {spent:.0f} s")
     plain = {model: {name: dict(c) for name, c in parts.items()} for model, parts in counts.items()}
-    return {"settings": settings, "threshold": threshold(), "counts": plain, "busy": spent}
+    return {
+        "settings": settings,
+        "threshold": threshold(),
+        "counts": plain,
+        "busy": spent,
+        "verdicts": _written(done, {name: len(pairs) for name, pairs in every.items()}),
+    }
 
 
 def threshold() -> float:
@@ -211,7 +223,45 @@ def _exact(test: str, pair: Pair) -> dict[str, Any]:
     return {"separated": distinguishes(test, *pair)}
 
 
-def _read(path: Path | None) -> dict[tuple[str, str, int], dict[str, Any]]:
+def _written(done: Verdicts, pairs: Mapping[str, int]) -> dict[str, dict[str, dict[str, Any]]]:
+    """All verdicts by name and category: a character per pair, and the seconds that they took together.
+
+    `1` is separated, `0` is not, `u` is an unreliable comparison, `-` was not tried.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in dict.fromkeys(name for name, _, _ in done):
+        for category, number in pairs.items():
+            entries = [done.get((name, category, index)) for index in range(number)]
+            if any(entries):
+                marks = "".join("-" if e is None else _mark(e) for e in entries)
+                taken = sum(e.get("seconds", 0.0) for e in entries if e is not None)
+                found.setdefault(name, {})[category] = {"pairs": marks, "seconds": round(taken, 1)}
+    return found
+
+
+def _mark(entry: Mapping[str, Any]) -> str:
+    return "01"[entry["separated"]] if entry.get("reliable", True) else "u"
+
+
+def _told(earlier: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> Verdicts:
+    """The verdicts of a record, if it was made with these settings; the inverse of `_written`."""
+    if earlier is None or earlier.get("settings") != settings:
+        return {}
+    found: Verdicts = {}
+    for name, categories in earlier.get("verdicts", {}).items():
+        for category, part in categories.items():
+            tried = len(part["pairs"]) - part["pairs"].count("-")
+            for index, mark in enumerate(part["pairs"]):
+                if mark != "-":
+                    found[name, category, index] = {
+                        "separated": mark == "1",
+                        "reliable": mark != "u",
+                        "seconds": part["seconds"] / tried,
+                    }
+    return found
+
+
+def _read(path: Path | None) -> Verdicts:
     """Finished verdicts; a line that was cut off by a kill is done again."""
     found = {}
     for line in path.read_text("utf-8").splitlines() if path is not None and path.exists() else ():
@@ -224,7 +274,7 @@ def _read(path: Path | None) -> dict[tuple[str, str, int], dict[str, Any]]:
 
 
 def _known(
-    done: dict[tuple[str, str, int], dict[str, Any]],
+    done: Verdicts,
     path: Path | None,
     key: tuple[str, str, int],
     make: Callable[[], dict[str, Any]],

@@ -7,6 +7,7 @@ from netgraph.convert.networkx_ import from_networkx, to_networkx
 from netgraph.convert.onnx import from_onnx
 from netgraph.convert.onnx.export import export_onnx
 from netgraph.convert.plain import as_data
+from netgraph.convert.probe import PROBE_FEATURES, probe_features
 from netgraph.convert.propagate import RULES, rule
 from netgraph.convert.pyg import from_pyg, to_pyg
 from netgraph.convert.skipped import Skipped
@@ -27,6 +28,8 @@ __all__ = [
     "to_dgl",
     "from_dgl",
     "as_data",
+    "probe_features",
+    "PROBE_FEATURES",
     "FlatGraph",
     "flatten",
     "unflatten",

@@ -7,6 +7,7 @@ from netgraph.graph.branches import branches
 from netgraph.graph.codec import decode_structure, encode_structure
 from netgraph.graph.constraints import constraints
 from netgraph.graph.cost import CostModel, macs, params
+from netgraph.graph.homogeneity import Exponent, Symmetry, homogeneity, rescale
 from netgraph.graph.io import load_graph, save_graph
 from netgraph.graph.masks import EdgeMask, NodeMask, kept_positions
 from netgraph.graph.neural_graph import NeuralGraph, same_bytes
@@ -36,8 +37,9 @@ __all__ = [
     "Branch",
     "CostModel",
     "EdgeMask",
-    "Group",
+    "Exponent",
     "GraphBatch",
+    "Group",
     "Join",
     "NeuralGraph",
     "NodeMask",
@@ -47,6 +49,7 @@ __all__ = [
     "Size",
     "Structure",
     "Symbol",
+    "Symmetry",
     "TensorSpec",
     "TorchConstant",
     "Value",
@@ -55,11 +58,13 @@ __all__ = [
     "decode_structure",
     "dtype_name",
     "encode_structure",
+    "homogeneity",
     "kept_positions",
     "load_graph",
     "macs",
     "params",
     "permute",
+    "rescale",
     "rewriter",
     "same_bytes",
     "save_graph",

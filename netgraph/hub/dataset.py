@@ -1,17 +1,15 @@
-"""Small real datasets that ship with the library, split once and for all."""
+"""Datasets by name: small real ones that ship with the library, and others in a folder of the user's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from netgraph.errors import HubError
 from netgraph.hub.checksums import verify_checksums
+from netgraph.hub.cifar10 import SOURCE, read_cifar10
+from netgraph.hub.split import Dataset, Split
 from netgraph.resources import dataset_dir, dataset_names
 
 __all__ = ["DATA_FILE", "Dataset", "Split", "load_dataset"]
@@ -19,46 +17,12 @@ __all__ = ["DATA_FILE", "Dataset", "Split", "load_dataset"]
 DATA_FILE = "data.safetensors"
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images and their classes.
-
-    Attributes:
-        images: float in [0, 1], `(B, C, height, width)`.
-        labels: int64, `(B,)`.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go through the split once, in batches of at most `size`; shuffled if a generator is given."""
-        if generator is None:
-            yield from zip(self.images.split(size), self.labels.split(size), strict=True)
-            return
-        for index in torch.randperm(len(self), generator=generator).split(size):
-            yield self.images[index], self.labels[index]
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Images in three splits: train on the first, choose on the second, report on the third."""
-
-    name: str
-    classes: int
-    train: Split
-    validation: Split
-    test: Split
-
-
-def load_dataset(name: str) -> Dataset:
-    """Load a shipped dataset; every file is first compared with its recorded sha256.
+def load_dataset(name: str, *, root: str | Path | None = None) -> Dataset:
+    """Load a dataset: a shipped one, whose files are first compared with their recorded sha256, or CIFAR-10.
 
     Args:
-        name: one of `list_datasets()`, such as `"digits"`.
+        name: one of `list_datasets()`, such as `"digits"`, or `"cifar10"`.
+        root: folder that holds CIFAR-10 (`netgraph.hub.cifar10.read_cifar10`); shipped datasets need none.
 
     Raises:
         HubError: the name is unknown, or a file is missing, damaged or not what was recorded.
@@ -70,9 +34,17 @@ def load_dataset(name: str) -> Dataset:
     >>> len(digits.validation), len(digits.test), digits.train.images.max().item()
     (360, 359, 1.0)
     """
+    if name == "cifar10":
+        if root is None:
+            raise HubError(
+                "load_dataset: 'cifar10' is not shipped, expected the folder that holds it; "
+                f"pass root=, where the binary version is unpacked ({SOURCE})"
+            )
+        return read_cifar10(root)
     folder = dataset_dir(name)
     if folder is None:
-        raise HubError(f"load_dataset: there is no dataset {name!r}; choose one of {list(dataset_names())}")
+        known = [*dataset_names(), "cifar10"]
+        raise HubError(f"load_dataset: there is no dataset {name!r}; choose one of {known}")
     verify_checksums(folder, needed=[DATA_FILE])
     return _read(folder / DATA_FILE, name)
 

@@ -17,7 +17,8 @@ __all__ = ["Listed", "list_datasets", "list_models"]
 class Listed(NamedTuple):
     """One shipped model or dataset.
 
-    `kind` is `network` or `metanetwork` for a model and `dataset` for a dataset; `size` is in bytes.
+    `kind` is `network`, `metanetwork` or `factorised-metanetwork` for a model and `dataset` for a dataset;
+    `size` is in bytes.
     """
 
     name: str
@@ -31,7 +32,7 @@ def list_models() -> tuple[Listed, ...]:
     """All shipped models, by name, as their cards describe them; nothing is loaded and no hash is checked.
 
     >>> from netgraph.hub import list_models
-    >>> all(model.kind in {"network", "metanetwork"} for model in list_models())
+    >>> all(model.kind.endswith("network") for model in list_models())
     True
     """
     return tuple(_read(folder, ModelCard) for folder in _present(model_dir(n) for n in model_names()))

@@ -11,12 +11,15 @@ from netgraph.graph import NeuralGraph
 from netgraph.graph.io import load_graph
 from netgraph.hub.resolve import MODEL_FILE, model_folder, read_config
 from netgraph.nn import Metanetwork
+from netgraph.nn.factorised import FactorisedMetanetwork
 
 __all__ = ["load_model", "load_model_graph"]
 
 
 def load_model(name: str | Path, *, revision: str | None = None) -> nn.Module:
-    """Load a model, in evaluation mode: a network rebuilt from its graph, or a `netgraph.nn.Metanetwork`.
+    """Load a model, in evaluation mode: a network rebuilt from its graph, or a metanetwork.
+
+    A metanetwork is a `netgraph.nn.Metanetwork` or a `netgraph.nn.factorised.FactorisedMetanetwork`.
 
     The folder is that of a shipped model, a local directory, or a repository `owner/name` on the Hugging Face
     Hub (local cache first). Files are compared with their recorded sha256, and nothing is ever unpickled.
@@ -34,8 +37,11 @@ def load_model(name: str | Path, *, revision: str | None = None) -> nn.Module:
     False
     """
     folder = model_folder(name, revision)
-    if read_config(folder)["kind"] == "metanetwork":
+    kind = read_config(folder)["kind"]
+    if kind == "metanetwork":
         return Metanetwork.from_pretrained(folder).eval()
+    if kind == "factorised-metanetwork":
+        return FactorisedMetanetwork.from_pretrained(folder).eval()
     return load_graph(folder / MODEL_FILE).to_module().eval()
 
 
@@ -56,7 +62,7 @@ def load_model_graph(name: str | Path, *, revision: str | None = None) -> Neural
     netgraph.errors.HubError: load_model: there is no model 'absent'; choose one of [...]
     """
     folder = model_folder(name, revision)
-    if read_config(folder)["kind"] == "metanetwork":
+    if read_config(folder)["kind"] != "network":
         raise HubError(
             f"load_model_graph: expected a network, got the metanetwork {str(name)!r}; use load_model for it"
         )

@@ -71,10 +71,10 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"load_model: cannot read {CONFIG_FILE} of {folder.name!r} ({error}); get it again"
         ) from None
     kind = config.get("kind") if isinstance(config, dict) else None
-    if kind not in {"network", "metanetwork"}:
+    if kind not in {"network", "metanetwork", "factorised-metanetwork"}:
         raise HubError(
-            f"load_model: {CONFIG_FILE} of {folder.name!r} should say kind 'network' or 'metanetwork', "
-            f"got {kind!r}; give the folder of a netgraph model"
+            f"load_model: {CONFIG_FILE} of {folder.name!r} should say kind 'network', 'metanetwork' or "
+            f"'factorised-metanetwork', got {kind!r}; give the folder of a netgraph model"
         )
     return dict(config)
 

@@ -13,12 +13,15 @@ from netgraph.hub.card import Card
 from netgraph.hub.checksums import write_atomically, write_checksums
 from netgraph.hub.resolve import CONFIG_FILE, MODEL_FILE
 from netgraph.nn import Metanetwork
+from netgraph.nn.factorised import FactorisedMetanetwork
 from netgraph.resources import CHECKSUMS
 
 __all__ = ["save_model"]
 
 
-def save_model(model: NeuralGraph | Metanetwork, folder: str | Path, *, card: Card, recipe: str) -> Path:
+def save_model(
+    model: NeuralGraph | Metanetwork | FactorisedMetanetwork, folder: str | Path, *, card: Card, recipe: str
+) -> Path:
     """Write a model's `model.safetensors`, `config.json`, `README.md`, `recipe.toml` and `SHA256SUMS`.
 
     Each file is replaced as a whole, and the checksums come last: a folder whose writing was interrupted has
@@ -52,7 +55,7 @@ def save_model(model: NeuralGraph | Metanetwork, folder: str | Path, *, card: Ca
         raise UsageError(
             "save_model: expected a `command` in the recipe, got none; add the one that made the model"
         )
-    if not isinstance(model, (NeuralGraph, Metanetwork)):
+    if not isinstance(model, (NeuralGraph, Metanetwork, FactorisedMetanetwork)):
         raise UsageError(
             f"save_model: expected a NeuralGraph or a Metanetwork, got {type(model).__name__}; "
             "convert a module with to_graph first"

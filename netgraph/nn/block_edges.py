@@ -33,6 +33,8 @@ class BlockEdges:
     from the taps and the factors of the nodes. In the autograd graph the edge state is represented by a
     tensor of its size but without memory; only its gradient is real. Gradients of first order only.
 
+    In 16-bit types the states and their gradient are kept so; all work on them is done in single precision.
+
     Args:
         plan: of the structure.
         windows: taps of every stack's edges, `(n * D * S, K)`.
@@ -62,7 +64,8 @@ class BlockEdges:
         self.tracked = torch.is_grad_enabled()
         self.factors: list[list[StackFactors]] = []
         self.states: list[Tensor] = []
-        self.encoding = [*(t.detach() for t in windows), weight.detach(), bias.detach()]
+        self.dtype = weight.dtype
+        self.encoding = [_wide(t.detach()) for t in (*windows, weight, bias)]
         self._graph: Tensor | None = _Encode.apply(  # type: ignore[no-untyped-call]
             self, weight, bias, *windows
         )
@@ -98,7 +101,7 @@ class BlockEdges:
         for s, stack in enumerate(self.plan.stacks):
             taps, weight, bias = self.encoder(s)
             state = torch.addmm(bias.unsqueeze(1), weight, taps.t())
-            self.states.append(state.view(-1, *stack.shape[1:]))
+            self.states.append(state.to(self.dtype).view(-1, *stack.shape[1:]))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Reduce the messages; the edge state moves on by one layer.
@@ -126,7 +129,7 @@ class BlockEdges:
 
     def backward(self, layer: int, grad: Tensor, stats: Tensor, grad_stats: Tensor) -> Tensor:
         """Gradient of `A1, A3, A4` of every row, `(R, 3F)`; `grad` moves back by one layer, in place."""
-        grad_rows = grad.new_empty(self.plan.num_rows, 3 * self.hidden)
+        grad_rows = stats.new_empty(self.plan.num_rows, 3 * self.hidden)
         for s, (stack, part) in enumerate(zip(self.plan.stacks, self.split(grad), strict=True)):
             found = edge_gradient(
                 stack,
@@ -227,15 +230,16 @@ class _Encode(Function):
         weight, *windows = ctx.saved_tensors
         if grad is None:
             return (None,) * (3 + len(windows))
-        grad_weight, grad_bias = torch.zeros_like(weight), weight.new_zeros(edges.hidden)
+        grad_weight, grad_bias = torch.zeros_like(_wide(weight)), _wide(weight).new_zeros(edges.hidden)
         grad_windows: list[Tensor | None] = []
         for s, part in enumerate(edges.split(grad)):
             taps, used, _ = edges.encoder(s)
-            flat = part.view(edges.hidden, -1)
+            flat = _wide(part).view(edges.hidden, -1)
             grad_weight[:, list(edges.plan.stacks[s].columns)] += flat @ taps
             grad_bias += flat.sum(1)
-            grad_windows.append(flat.t() @ used if ctx.needs_input_grad[3 + s] else None)
-        return None, grad_weight, grad_bias, *grad_windows
+            wanted = ctx.needs_input_grad[3 + s]
+            grad_windows.append((flat.t() @ used).to(weight) if wanted else None)
+        return None, grad_weight.to(weight), grad_bias.to(weight), *grad_windows
 
 
 class _Step(Function):
@@ -243,14 +247,14 @@ class _Step(Function):
 
     @staticmethod
     def forward(ctx: Any, edges: BlockEdges, graph: Tensor, gates: Tensor) -> tuple[Tensor, Tensor]:
-        own, others = _own_and_others(gates)
+        own, others = _own_and_others(_wide(gates))
         stats = edges.forward(others.index_select(0, edges.plan.row_node))
         if edges.tracked:
             ctx.edges, ctx.layer = edges, len(edges.factors) - 1
             # The backward pass reads taps and encoder again; saving them guards against changes in place.
             ctx.save_for_backward(gates, stats, *edges.encoding)
             ctx.set_materialize_grads(False)
-        return aggregate(stats, own, edges.plan), _placeholder(edges, gates)
+        return aggregate(stats, own, edges.plan).to(gates), _placeholder(edges, gates)
 
     @staticmethod
     @_full_precision
@@ -259,19 +263,19 @@ class _Step(Function):
         edges: BlockEdges = ctx.edges
         gates, stats = ctx.saved_tensors[:2]
         hidden = edges.hidden
-        grad_stats, grad_own = torch.zeros_like(stats), gates.new_zeros(len(gates), hidden)
+        grad_stats, grad_own = torch.zeros_like(stats), stats.new_zeros(len(gates), hidden)
         if grad is not None:
-            own = _own_and_others(gates)[0].detach().requires_grad_()
+            own = _own_and_others(_wide(gates))[0].detach().requires_grad_()
             leaf = stats.detach().requires_grad_()
             with torch.enable_grad():
                 messages = aggregate(leaf, own, edges.plan)
-            grad_stats, grad_own = torch.autograd.grad(messages, (leaf, own), grad)
+            grad_stats, grad_own = torch.autograd.grad(messages, (leaf, own), _wide(grad))
         if grad_graph is None:
-            grad_graph = stats.new_zeros(hidden * edges.plan.num_edges)
+            grad_graph = gates.new_zeros(hidden * edges.plan.num_edges)
         grad_rows = edges.backward(ctx.layer, grad_graph, stats, grad_stats)
         others = grad_rows.new_zeros(len(gates), 3 * hidden).index_add_(0, edges.plan.row_node, grad_rows)
         grad_gates = torch.cat([others[:, :hidden], grad_own, others[:, hidden:]], 1)
-        return None, grad_graph, grad_gates
+        return None, grad_graph, grad_gates.to(gates)
 
 
 class _Decode(Function):
@@ -283,10 +287,10 @@ class _Decode(Function):
         ctx.save_for_backward(*weights, *edges.encoding)
         found = []
         for state, stack in zip(edges.states, edges.plan.stacks, strict=True):
-            used = _used_taps(weights, stack)
+            used = _used_taps([_wide(w) for w in weights], stack)
             step = max(1, chunk_elements(state.device, buffers=4) // edges.hidden)
             pieces = state.view(edges.hidden, -1).split(step, 1)
-            found.append(torch.cat([decode_edges(piece, *used) for piece in pieces]))
+            found.append(torch.cat([decode_edges(_wide(piece), *used).to(state) for piece in pieces]))
         edges.states.clear()
         return tuple(found)
 
@@ -295,8 +299,9 @@ class _Decode(Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         edges: BlockEdges = ctx.edges
-        weights = ctx.saved_tensors[:4]
-        grad_graph = weights[0].new_empty(edges.hidden * edges.plan.num_edges)
+        given = ctx.saved_tensors[:4]
+        weights = [_wide(w) for w in given]
+        grad_graph = given[0].new_empty(edges.hidden * edges.plan.num_edges)
         grad_weights = [torch.zeros_like(w) for w in weights]
         for s, (part, grad) in enumerate(zip(edges.split(grad_graph), grads, strict=True)):
             stack = edges.plan.stacks[s]
@@ -306,11 +311,18 @@ class _Decode(Function):
                 leaf = state.flatten(1).requires_grad_()
                 with torch.enable_grad():
                     taps = decode_edges(leaf, *used)
-                back, *found = torch.autograd.grad(taps, (leaf, *used), table[span, rows].flatten(0, 2))
+                back, *found = torch.autograd.grad(
+                    taps, (leaf, *used), _wide(table[span, rows]).flatten(0, 2)
+                )
                 room[:, span, rows] = back.view(state.shape)
                 for total, one, rows_of in zip(grad_weights, found, (None, None, stack, stack), strict=True):
                     total[list(rows_of.columns) if rows_of else ...] += one
-        return None, grad_graph, *grad_weights
+        return None, grad_graph, *(total.to(w) for total, w in zip(grad_weights, given, strict=True))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In single precision where it has less."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
 def _placeholder(edges: BlockEdges, like: Tensor) -> Tensor:

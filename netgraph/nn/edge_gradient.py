@@ -43,31 +43,48 @@ def edge_gradient(
     Returns:
         Gradient of `A1, A3, A4` of the targets `(3, B, D)` and of the sources `(3, B, S)`.
     """
-    target, source = grad.new_zeros(3, *factors.target.shape), grad.new_zeros(3, *factors.source.shape)
     into, onto = grad_stats
+    target, source = into.new_zeros(3, *factors.target.shape), into.new_zeros(3, *factors.source.shape)
     if stack.loop:
         into = into + onto  # one reduction served both ways
     buffer = None
     for part in chunks(stack, len(grad) // len(stack.tensors), grad.device, buffers=5):
-        g, own = grad[part], factors.sheets(part)
+        g, own = grad[part].to(into), factors.sheets(part)
         if buffer is None:
             buffer = g.new_empty(4, *g.shape)  # the first run is the longest
         e, *work = buffer[:, : len(g)]
         rebuild(part, e, work[0])
+        mean, back = (means[0][0, part], means[1][0, part]), (into[:, part], onto[:, part])
         if fuse and not stack.loop:
-            mean, back = (means[0][0, part], means[1][0, part]), (into[:, part], onto[:, part])
             target[:, part], source[:, part] = fused_gradient(e, g, *own, mean, back)
-            continue
-        _growth(stack.loop, e, g, own, target[:, part], source[:, part], work[0])
-        by_source = own.source.unsqueeze(-1 if stack.loop else -2)
-        _statistics(e, g, by_source, -1, means[0][0, part], into[:, part], work)
-        if stack.loop:
-            torch.sum(work[0], -1, out=target[0, part])
-            continue
-        torch.sum(work[0], -2, out=source[0, part])
-        _statistics(e, g, own.target.unsqueeze(-1), -2, means[1][0, part], onto[:, part], work)
-        torch.sum(work[0], -1, out=target[0, part])
+        else:
+            _sheets(stack.loop, e, g, own, (target[:, part], source[:, part]), mean, back, work)
+        if g.dtype != grad.dtype:
+            grad[part] = g
     return target, source
+
+
+def _sheets(
+    loop: bool,
+    e: Tensor,
+    grad: Tensor,
+    factors: StackFactors,
+    found: Pair,
+    means: Pair,
+    grad_stats: Pair,
+    work: list[Tensor],
+) -> None:
+    """Some sheets of a stack, step by step."""
+    target, source = found
+    _growth(loop, e, grad, factors, target, source, work[0])
+    by_source = factors.source.unsqueeze(-1 if loop else -2)
+    _statistics(e, grad, by_source, -1, means[0], grad_stats[0], work)
+    if loop:
+        torch.sum(work[0], -1, out=target[0])
+        return
+    torch.sum(work[0], -2, out=source[0])
+    _statistics(e, grad, factors.target.unsqueeze(-1), -2, means[1], grad_stats[1], work)
+    torch.sum(work[0], -1, out=target[0])
 
 
 def _growth(

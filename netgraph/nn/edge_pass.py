@@ -84,28 +84,30 @@ def edge_pass(stack: Stack, state: Tensor, factors: StackFactors, fuse: bool) ->
     Args:
         stack: which edges.
         state: their state, `(B, D, S)`; changed.
-        factors: of the layer.
+        factors: of the layer, in the precision to work in.
         fuse: run the compiled kernel.
 
     Returns:
         The four statistics of the target rows, `(4, B, D)`, and of the source rows, `(4, B, S)`. In a loop
         stack, where both ways reduce the same messages, twice the same tensor.
     """
-    into = state.new_empty(4, *factors.target.shape)
-    onto = into if stack.loop else state.new_empty(4, *factors.source.shape)
+    into = factors.target.new_empty(4, *factors.target.shape)
+    onto = into if stack.loop else factors.source.new_empty(4, *factors.source.shape)
     buffer = None
     for part in chunks(stack, len(state) // len(stack.tensors), state.device, buffers=2):
-        e, own = state[part], factors.sheets(part)
+        e, own = state[part].to(into), factors.sheets(part)
         if fuse and not stack.loop:
             into[:, part], onto[:, part] = fused_pass(e, *own)
-            continue
-        if buffer is None:
-            buffer = torch.empty_like(e)  # the first run is the longest
-        work = buffer[: len(e)]
-        _reduce(e, own.source.unsqueeze(-1 if stack.loop else -2), -1, into[:, part], work)
-        if not stack.loop:
-            _reduce(e, own.target.unsqueeze(-1), -2, onto[:, part], work)
-        grow(e, own.left, own.right, stack.loop, work)
+        else:
+            if buffer is None:
+                buffer = torch.empty_like(e)  # the first run is the longest
+            work = buffer[: len(e)]
+            _reduce(e, own.source.unsqueeze(-1 if stack.loop else -2), -1, into[:, part], work)
+            if not stack.loop:
+                _reduce(e, own.target.unsqueeze(-1), -2, onto[:, part], work)
+            grow(e, own.left, own.right, stack.loop, work)
+        if e.dtype != state.dtype:
+            state[part] = e
     return into, onto
 
 

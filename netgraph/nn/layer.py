@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netgraph.nn.block_edges import BlockEdges
+from netgraph.nn.kernels import KernelEdges
 
 __all__ = ["BlockMessageLayer"]
 
@@ -58,6 +59,6 @@ class BlockMessageLayer(nn.Module):
         self.gates = nn.Linear(hidden, 4 * hidden)
         self.update = nn.Linear(4 * hidden, hidden)
 
-    def forward(self, nodes: Tensor, edges: BlockEdges) -> Tensor:
+    def forward(self, nodes: Tensor, edges: BlockEdges | KernelEdges) -> Tensor:
         gates = F.silu(self.gates(F.layer_norm(nodes, (nodes.shape[1],))))
         return nodes + F.linear(edges.step(gates), self.update.weight, 2 * self.update.bias)

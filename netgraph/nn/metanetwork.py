@@ -6,25 +6,28 @@ import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 import torch
 from torch import Tensor, nn
 
-from netgraph.errors import GraphError, HubError
+from netgraph.errors import GraphError
 from netgraph.graph import NeuralGraph, Structure
 from netgraph.nn.block_edges import BlockEdges
 from netgraph.nn.config import MetanetworkConfig
 from netgraph.nn.entries import from_entries, to_entries
 from netgraph.nn.fused import can_fuse
+from netgraph.nn.kernels import KernelEdges, find_compiler, load_kernels
 from netgraph.nn.layer import BlockMessageLayer
 from netgraph.nn.node_codec import NodeDecoder, NodeEncoder
 from netgraph.nn.plan import MessagePlan, message_plan
-from netgraph.nn.pretrained import read_pretrained, write_pretrained
+from netgraph.nn.pretrained import fill, read_pretrained, write_pretrained
 from netgraph.nn.stack import Stack, is_floating
 from netgraph.nn.windows import from_windows, to_windows
 
 __all__ = ["Metanetwork"]
+
+KIND: Final = "metanetwork"
 
 
 @final
@@ -46,8 +49,10 @@ class Metanetwork(nn.Module):
 
     Args:
         config: sizes; the default is the paper's for ResNet-56.
-        compile: fuse the work on the edges with `torch.compile`. Needs a C++ compiler, takes some time at the
-            first call for a structure, and gives the same results up to rounding.
+        compile: run the work on the edges in compiled loops; the same results up to rounding. Needs a C++
+            compiler. In float32 on a CPU these are kernels of our own, built once in a few seconds and kept
+            in `~/.cache/netgraph` (or where `NETGRAPH_CACHE` says); elsewhere `torch.compile` makes them,
+            which takes some time at the first call for a structure.
 
     >>> import torch, netgraph
     >>> from netgraph.nn import Metanetwork, MetanetworkConfig
@@ -132,7 +137,7 @@ class Metanetwork(nn.Module):
         Raises:
             UsageError: the folder cannot be written.
         """
-        write_pretrained(Path(folder), self.config, self.state_dict())
+        write_pretrained(Path(folder), KIND, self.config, self.state_dict())
 
     @classmethod
     def from_pretrained(
@@ -166,36 +171,46 @@ class Metanetwork(nn.Module):
         4
         """
         config, state = read_pretrained(
-            name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
+            name,
+            KIND,
+            MetanetworkConfig.from_dict,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
         )
         model = cls(config, compile=compile)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise HubError(
-                f"from_pretrained: the weights of {str(name)!r} do not fit its config.json "
-                f"({str(error).splitlines()[-1].strip()[:160]}); get both files again"
-            ) from None
-        return model.eval()
+        fill(name, model, state)
+        return model
 
     def _new_values(self, structure: Structure, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         like = self.edge_encoder.weight
         plan = message_plan(structure, self.config.taps).to(like.device)
         entries = _entries(tensors, structure, plan, like)
         windows = [_stack(tensors, stack, like) for stack in plan.stacks]
-        edges = BlockEdges(plan, windows, like, self.edge_encoder.bias, self.fuse)
+        edges = self._edges(plan, windows)
         nodes = self.node_encoder(entries, plan)
         for layer in self.layers:
             nodes = layer(nodes, edges)
         values = self._edge_values(edges, tensors)
         return values | self._node_values(nodes, entries, plan, structure, tensors)
 
-    def _edge_values(self, edges: BlockEdges, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        changes = edges.decode(
-            self.edge_mix.weight, self.edge_mix.bias, self.edge_head.weight, self.edge_head.bias
-        )
+    def _edges(self, plan: MessagePlan, windows: list[Tensor]) -> BlockEdges | KernelEdges:
+        weight, bias = self.edge_encoder.weight, self.edge_encoder.bias
+        fuse = self.fuse
+        if fuse and weight.device.type == "cpu" and weight.dtype == torch.float32 and find_compiler():
+            if load_kernels():
+                return KernelEdges(plan, windows, weight, bias)
+            fuse = False
+        return BlockEdges(plan, windows, weight, bias, fuse)
+
+    def _edge_values(
+        self, edges: BlockEdges | KernelEdges, tensors: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        rho = self.config.rho  # on the last linear map, which is smaller than what comes out of it
+        head = rho * self.edge_head.weight, rho * self.edge_head.bias
+        changes = edges.decode(self.edge_mix.weight, self.edge_mix.bias, *head)
         return {
-            name: self._moved(tensors[name], from_windows(change[i], stack.windows[i]))
+            name: _moved(tensors[name], from_windows(change[i], stack.windows[i]))
             for stack, change in zip(edges.plan.stacks, changes, strict=True)
             for i, name in enumerate(stack.tensors)
         }
@@ -211,14 +226,16 @@ class Metanetwork(nn.Module):
         specs = [structure.tensor[name] for name in plan.vectors[: plan.num_parameters]]
         sizes = [s.numel for s in specs]
         span = slice(sum(sizes))
-        changes = self.node_decoder(nodes, entries[span], plan.entry_node[span], plan.entry_role[span])
+        place = plan.entry_node[span], plan.entry_role[span]
+        changes = self.config.rho * self.node_decoder(nodes, entries[span], *place)
         return {
-            s.name: self._moved(tensors[s.name], from_entries(change, s))
+            s.name: _moved(tensors[s.name], from_entries(change, s))
             for s, change in zip(specs, changes.split(sizes), strict=True)
         }
 
-    def _moved(self, value: Tensor, change: Tensor) -> Tensor:
-        return (value.to(change) + self.config.rho * change).to(value)
+
+def _moved(value: Tensor, change: Tensor) -> Tensor:
+    return (value.to(change) + change).to(value)
 
 
 def _stack(tensors: Mapping[str, Tensor], stack: Stack, like: Tensor) -> Tensor:
@@ -233,5 +250,9 @@ def _stack(tensors: Mapping[str, Tensor], stack: Stack, like: Tensor) -> Tensor:
 def _entries(tensors: Mapping[str, Tensor], structure: Structure, plan: MessagePlan, like: Tensor) -> Tensor:
     """All scalars that sit on nodes, `(T,)`. An observer's buffer may hold infinities, which say nothing."""
     flat = [to_entries(tensors[name], structure.tensor[name]).to(like) for name in plan.vectors]
-    buffers = [t.nan_to_num(0, 0, 0) for t in flat[plan.num_parameters :]]
-    return torch.cat([like.new_zeros(0), *flat[: plan.num_parameters], *buffers])
+    parameters, buffers = flat[: plan.num_parameters], flat[plan.num_parameters :]
+    return torch.cat([like.new_zeros(0), *parameters, *_finite(buffers)])
+
+
+def _finite(buffers: list[Tensor]) -> list[Tensor]:
+    return [torch.cat(buffers).nan_to_num(0, 0, 0)] if buffers else []

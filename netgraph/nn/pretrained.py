@@ -4,43 +4,57 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Protocol, TypeVar
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from netgraph.errors import HubError, UsageError
-from netgraph.nn.config import MetanetworkConfig
 from netgraph.nn.model_folder import CONFIG, WEIGHTS, write_model_folder
 from netgraph.resources import model_dir, model_names
 
-__all__ = ["read_pretrained", "write_pretrained"]
-
-KIND: Final = "metanetwork"
+__all__ = ["fill", "read_pretrained", "write_pretrained"]
 
 
-def write_pretrained(folder: Path, config: MetanetworkConfig, state: Mapping[str, Tensor]) -> None:
+class _Config(Protocol):
+    def to_dict(self) -> Mapping[str, Any]: ...
+
+
+_C = TypeVar("_C", bound=_Config)
+
+
+def write_pretrained(folder: Path, kind: str, config: _Config, state: Mapping[str, Tensor]) -> None:
     """Write both files, each under a temporary name first.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    write_model_folder("save_pretrained", folder, {"kind": KIND, **config.to_dict()}, state)
+    write_model_folder("save_pretrained", folder, {"kind": kind, **config.to_dict()}, state)
 
 
 def read_pretrained(
     name: str | os.PathLike[str],
+    kind: str,
+    parse: Callable[[Mapping[str, Any]], _C],
     *,
     revision: str | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
-) -> tuple[MetanetworkConfig, dict[str, Tensor]]:
+) -> tuple[_C, dict[str, Tensor]]:
     """Read both files of a shipped name, a folder, or a repository on the Hugging Face Hub, in this order.
+
+    Args:
+        name: of the metanetwork.
+        kind: what `config.json` must say that it is.
+        parse: makes a configuration of the other fields; raises UsageError where they make no sense.
+        revision: branch, tag or commit of a repository.
+        cache_dir: where downloads are kept.
+        local_files_only: never ask the network.
 
     Raises:
         HubError: the name is unknown, or a file is missing or corrupt.
@@ -60,7 +74,12 @@ def read_pretrained(
                 f"from_pretrained: expected {file} in {str(name)!r}, found none; "
                 "give a folder that save_pretrained wrote"
             )
-    config = _parse(str(name), paths[CONFIG])
+    try:
+        config = parse(_fields(str(name), paths[CONFIG], kind))
+    except UsageError as error:
+        raise HubError(
+            f"from_pretrained: {CONFIG} of {str(name)!r} makes no sense ({error}); get it again"
+        ) from None
     try:
         return config, load_file(paths[WEIGHTS])
     except (SafetensorError, OSError, ValueError) as error:
@@ -70,25 +89,36 @@ def read_pretrained(
         ) from None
 
 
-def _parse(name: str, path: Path) -> MetanetworkConfig:
+def fill(name: str | os.PathLike[str], model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load the weights that `read_pretrained` found into a model of its configuration, in evaluation mode.
+
+    Raises:
+        HubError: they do not fit.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise HubError(
+            f"from_pretrained: the weights of {str(name)!r} do not fit its config.json "
+            f"({str(error).splitlines()[-1].strip()[:160]}); get both files again"
+        ) from None
+    model.eval()
+
+
+def _fields(name: str, path: Path, kind: str) -> dict[str, Any]:
     try:
         values: Any = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise HubError(
             f"from_pretrained: {CONFIG} of {name!r} is no JSON ({str(error)[:120]}); get it again"
         ) from None
-    kind = values.pop("kind", None) if isinstance(values, dict) else None
-    if kind != KIND:
+    found = values.pop("kind", None) if isinstance(values, dict) else None
+    if found != kind:
         raise HubError(
-            f"from_pretrained: {CONFIG} of {name!r} should say kind {KIND!r}, got {kind!r}; "
-            "give the folder of a metanetwork"
+            f"from_pretrained: {CONFIG} of {name!r} should say kind {kind!r}, got {found!r}; "
+            f"give the folder of a {kind.replace('-', ' ')}"
         )
-    try:
-        return MetanetworkConfig.from_dict(values)
-    except UsageError as error:
-        raise HubError(
-            f"from_pretrained: {CONFIG} of {name!r} makes no sense ({error}); get it again"
-        ) from None
+    return dict(values)
 
 
 def _download(

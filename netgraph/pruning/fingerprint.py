@@ -17,11 +17,15 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(
-    metanetwork: nn.Module, graphs: Iterable[NeuralGraph], batches: Batches, settings: Mapping[str, Any]
+    metanetwork: nn.Module,
+    graphs: Iterable[NeuralGraph],
+    batches: Iterable[Batches],
+    settings: Mapping[str, Any],
 ) -> str:
     """sha256 of all that shapes a run: settings (ready for JSON), networks, data.
 
-    The metanetwork counts with its names and shapes, not with its weights; the data with the first batch.
+    The metanetwork counts with its names and shapes, not with its weights; the data with the first batch of
+    each stream.
     """
     shapes = [[n, list(t.shape)] for n, t in metanetwork.state_dict().items()]
     digest = hashlib.sha256(json.dumps([dict(settings), shapes]).encode())
@@ -29,8 +33,9 @@ def fingerprint(
         digest.update(graph.structure.digest.encode())
         for tensor in graph.state.values():
             _add(digest, tensor)
-    for tensor in next(iter(batches(0)), ()):
-        _add(digest, tensor)
+    for stream in batches:
+        for tensor in next(iter(stream(0)), ()):
+            _add(digest, tensor)
     return digest.hexdigest()
 
 

@@ -22,6 +22,9 @@ class EpochRecord:
         task_loss: mean loss of the rewritten networks on the training batches.
         penalty: mean of lambda times the sparsity penalty.
         score: of the validation networks after the epoch; None without validation.
+        decision: mean loss of the networks that are cut as the metanetwork decides, times its weight; None
+            if it decides nothing.
+        overrun: mean of the weighted penalty on what costs more than the target; likewise.
 
     >>> EpochRecord(1, 1e-3, 0.5, 2.0, 0.9).to_dict()["score"]
     0.9
@@ -32,6 +35,8 @@ class EpochRecord:
     task_loss: float
     penalty: float
     score: float | None
+    decision: float | None = None
+    overrun: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from netgraph.pruning.checkpoint import Checkpoint
 from netgraph.pruning.meta_result import EpochRecord
+from netgraph.pruning.meta_step import MetaLoss
 
 __all__ = ["MetaState", "freeze", "thaw"]
 
@@ -23,7 +24,9 @@ class MetaState:
     Attributes:
         epoch, step: epochs that are over, and updates made in the present one.
         steps_per_epoch: updates of the last epoch; 0 in the first.
-        task, penalty: sums of both parts of the loss over the present epoch.
+        updates: made since the beginning.
+        task, penalty, decision, overrun: sums of the parts of the loss over the present epoch.
+        decides: whether there are decisions.
         baseline: the validation score without rewriting.
         history: of the epochs that are over.
         best_epoch, best: counted from 1, and the metanetwork's weights after it.
@@ -32,29 +35,51 @@ class MetaState:
     epoch: int = 0
     step: int = 0
     steps_per_epoch: int = 0
+    updates: int = 0
     task: float = 0.0
     penalty: float = 0.0
+    decision: float = 0.0
+    overrun: float = 0.0
+    decides: bool = False
     baseline: float | None = None
     best_epoch: int = 0
     history: list[EpochRecord] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, task: float, penalty: float) -> None:
+    def add(self, loss: MetaLoss) -> None:
         """Count one update."""
         self.step += 1
-        self.task += task
-        self.penalty += penalty
+        self.updates += 1
+        self.task += loss.task
+        self.penalty += loss.penalty
+        if loss.decision is not None and loss.overrun is not None:
+            self.decides = True
+            self.decision += loss.decision
+            self.overrun += loss.overrun
+
+    def waited(self, patience: int | None) -> bool:
+        """Whether so many epochs went by without a better score that it is time to stop."""
+        return patience is not None and bool(self.history) and self.epoch - self.best_epoch >= patience
 
     def close_epoch(self, rate: float, score: float | None, metanetwork: nn.Module) -> None:
         """Record the epoch; keep the metanetwork if no earlier one scored as high, or if nobody scores."""
-        record = EpochRecord(self.epoch + 1, rate, self.task / self.step, self.penalty / self.step, score)
+        record = EpochRecord(
+            self.epoch + 1,
+            rate,
+            self.task / self.step,
+            self.penalty / self.step,
+            score,
+            self.decision / self.step if self.decides else None,
+            self.overrun / self.step if self.decides else None,
+        )
         best = self.history[self.best_epoch - 1].score if self.history else None
         if score is None or best is None or score > best:
             self.best_epoch = record.epoch
             self.best = {n: t.detach().clone() for n, t in metanetwork.state_dict().items()}
         self.history.append(record)
         self.steps_per_epoch = self.step
-        self.epoch, self.step, self.task, self.penalty = self.epoch + 1, 0, 0.0, 0.0
+        self.epoch, self.step = self.epoch + 1, 0
+        self.task = self.penalty = self.decision = self.overrun = 0.0
 
 
 def freeze(

@@ -14,8 +14,10 @@ from netgraph.convert.propagate import Product
 from netgraph.convert.trace import Inputs
 from netgraph.errors import UsageError
 from netgraph.graph import CostModel, NeuralGraph, NodeMask, branches, constraints, select
+from netgraph.nn.factorised import FactorisedMetanetwork
 from netgraph.pruning.budget import Budget
 from netgraph.pruning.criteria import Criterion, Loss, Scores, resolve_criterion
+from netgraph.pruning.decide import MetaPruner
 from netgraph.pruning.fit import fit_mask
 from netgraph.pruning.ignored import ignored_branches, ignored_groups
 from netgraph.pruning.latency import compare_latency, measure_latency
@@ -28,7 +30,7 @@ from netgraph.pruning.schedule import geometric_schedule
 from netgraph.pruning.width import smallest_width
 from netgraph.pruning.working_copy import WorkingCopy, composed, read_state
 
-__all__ = ["Rewriter", "prune"]
+__all__ = ["Rewriter", "ScoringRewriter", "prune"]
 
 
 @runtime_checkable
@@ -36,7 +38,16 @@ class Rewriter(Protocol):
     """A metanetwork, as far as pruning is concerned: it gives a network new weights."""
 
     def rewrite(self, graph: NeuralGraph) -> NeuralGraph:
-        """The same structure with other weights."""
+        """The same structure with other weights, or the graph itself to leave the network as it is."""
+        ...
+
+
+@runtime_checkable
+class ScoringRewriter(Rewriter, Protocol):
+    """A metanetwork that also says which nodes to keep (`MetaPruner`)."""
+
+    def scores(self, graph: NeuralGraph) -> Scores:
+        """A score per node and hidden group."""
         ...
 
 
@@ -66,7 +77,8 @@ def prune(
 
     Each step scores all nodes, drops the lowest until the step's share of the budget is met
     (`geometric_schedule`), and finetunes. A metanetwork first rewrites the weights, the result is finetuned,
-    and is then ranked by the group norm `l2`. The cost of the result is at most the budget.
+    and is then ranked by the group norm `l2`, or by its own scores if it gives some (`MetaPruner`). The cost
+    of the result is at most the budget.
 
     Args:
         module: a trained network. Left untouched, unless `inplace` and everything succeeded.
@@ -74,7 +86,8 @@ def prune(
             on them.
         budget: what the result may cost.
         criterion: the name of a registered criterion, a function `graph -> {group: scores}`, or a
-            metanetwork.
+            metanetwork. One with several heads rewrites, ranks and divides the budget, whichever it has heads
+            for (`MetaPruner`).
         finetune: trains the module that it is given, in place; called after a rewriting and after every
             step.
         loss: `module -> scalar` on some data, for criteria that need gradients (`"taylor"`).
@@ -127,7 +140,8 @@ def prune(
         raise UsageError(f"prune: expected a Budget, got {given!r}; pass e.g. budget=Budget(macs=0.5)")
     graph = to_graph(module, example_inputs, product=product)
     _check_finite(graph, "the network")
-    score = resolve_criterion("l2" if isinstance(criterion, Rewriter) else criterion, loss)
+    judge = _judge(criterion, budget, graph)
+    score = _ranks_by(judge, loss)
     groups = _candidates(module, graph, ignore, rebuild)
     sizes = {g.name: g.size for g in graph.structure.groups}
     floors = {name: smallest_width(sizes[name], min_keep, round_to) for name in groups}
@@ -156,15 +170,16 @@ def prune(
 
     targets = geometric_schedule(cost(NodeMask({})), target, steps)
     metric_before = None if metric is None else float(metric(module))
-    if isinstance(criterion, Rewriter) or len(targets) > 1:
+    if isinstance(judge, Rewriter) or len(targets) > 1:
         fit(target)  # an unreachable budget is to be told before the long work, not after it
-    if isinstance(criterion, Rewriter):
+    if isinstance(judge, Rewriter):
         tell("rewrite", 0, 1)
-        rewritten = criterion.rewrite(work.graph)
-        _check_finite(rewritten, "the rewritten network")
-        work.load(rewritten)
+        rewritten = judge.rewrite(work.graph)
+        if rewritten is not work.graph:
+            _check_finite(rewritten, "the rewritten network")
+            work.load(rewritten)
+            _finetune(finetune, work)
         tell("rewrite", 1, 1)
-        _finetune(finetune, work)
     mask = NodeMask({})
     for done, bound in enumerate(targets):
         tell("cut", done, len(targets))
@@ -206,6 +221,24 @@ def prune(
 
 
 _UNITS = {"macs": "MACs", "params": "parameters", "latency_ms": "ms"}
+
+
+def _judge(
+    criterion: str | Criterion | Rewriter, budget: Budget, graph: NeuralGraph
+) -> str | Criterion | Rewriter:
+    """The criterion as given; a metanetwork of several heads is told what is asked for, and obeyed in all."""
+    if not isinstance(criterion, FactorisedMetanetwork):
+        return criterion
+    if budget.kind != "macs":
+        return MetaPruner(criterion)
+    cost = CostModel(graph.structure)
+    return MetaPruner(criterion, target=min(budget.target(cost) / max(cost.macs(), 1), 1.0))
+
+
+def _ranks_by(criterion: str | Criterion | Rewriter, loss: Loss | None) -> Criterion:
+    if isinstance(criterion, ScoringRewriter):
+        return criterion.scores
+    return resolve_criterion("l2" if isinstance(criterion, Rewriter) else criterion, loss)
 
 
 def _candidates(module: nn.Module, graph: NeuralGraph, ignore: Iterable[str], rebuild: bool) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import nn
 
 from netgraph.errors import UsageError
 from netgraph.graph import CostModel, NeuralGraph, select
 from netgraph.pruning.budget import Budget
 from netgraph.pruning.criteria import l2
+from netgraph.pruning.decide import MetaPruner
 from netgraph.pruning.fit import fit_mask
 
 __all__ = ["Validation", "validate"]
@@ -48,28 +48,35 @@ class Validation:
             )
 
 
-def validate(validation: Validation, metanetwork: nn.Module | None = None) -> float:
-    """Mean score of the validation networks after rewriting, a cut by the group norm `l2`, and finetuning.
+def validate(validation: Validation | Sequence[Validation], metanetwork: nn.Module | None = None) -> float:
+    """Mean score of the validation networks after what the metanetwork does to them, a cut, and finetuning.
 
-    `metanetwork=None` leaves the rewriting out: the baseline that a metanetwork must beat.
+    A metanetwork that gives new weights rewrites; one that gives scores or budgets says what is cut, at the
+    budget's share of the MACs, and without them it is the group norm `l2` (`MetaPruner`). `metanetwork=None`
+    leaves all that out: the baseline that a metanetwork must beat. Of several validations, all networks count
+    alike.
 
+    >>> import torch
     >>> from netgraph.convert import to_graph
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> graph = to_graph(net, torch.zeros(1, 4))
     >>> validate(Validation([graph], lambda module: module.get_parameter("0.bias").numel(), Budget(macs=0.5)))
     4.0
     """
-    return statistics.fmean(_score(validation, graph, metanetwork) for graph in validation.models)
+    held_out = [validation] if isinstance(validation, Validation) else validation
+    return statistics.fmean(_score(held, graph, metanetwork) for held in held_out for graph in held.models)
 
 
 def _score(validation: Validation, graph: NeuralGraph, metanetwork: nn.Module | None) -> float:
-    if metanetwork is not None:
-        with torch.no_grad():
-            graph = graph.replace({n: t.detach() for n, t in metanetwork(graph).items()})
     cost = CostModel(graph.structure)
+    scores = l2
+    if metanetwork is not None:
+        share = validation.budget.target(cost) / cost.macs() if validation.budget.kind == "macs" else None
+        pruner = MetaPruner(metanetwork, target=share)
+        graph, scores = pruner.rewrite(graph), pruner.scores
     mask = fit_mask(
         graph.structure,
-        l2(graph),
+        scores(graph),
         cost.macs if validation.budget.kind == "macs" else cost.params,
         validation.budget.target(cost),
     )

@@ -89,6 +89,9 @@ BAD = {
     "no TOML": ("train", "nets.py", "expected TOML"),
     "the wrong kind": ("train", "meta/recipe.toml", "use meta-train"),
     "the other wrong kind": ("meta-train", "tiny/recipe.toml", "use train"),
+    "nothing to resume by name": ("meta-train", "tiny --resume", "leave --resume out"),
+    "no folder of CIFAR-10": ("meta-train", "small", "'cifar10' is not shipped"),
+    "no CIFAR-10 in it": ("meta-train", "small --data meta", "expected CIFAR-10 in 'meta', found none"),
     "nothing to resume": ("meta-train", "meta/recipe.toml --resume", "leave --resume out"),
 }
 

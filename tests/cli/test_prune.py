@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from netgraph.graph import NodeMask, load_graph, macs, params, select
+from netgraph.nn import FactorisedConfig, FactorisedMetanetwork
 from netgraph.pruning import Budget, prune
 
 
@@ -72,6 +73,14 @@ def test_a_shipped_network_by_a_shipped_metanetwork(netgraph, shelf: Path) -> No
     assert outcome.status == 0, outcome.err
     assert outcome.json["criterion"] == "Metanetwork"
     assert outcome.json["macs_after"] <= 36
+
+
+def test_a_metanetwork_with_scores(netgraph, work: Path) -> None:
+    config = FactorisedConfig(hidden=4, layers=1, heads=("scores",))
+    FactorisedMetanetwork(config).save_pretrained("judge")
+    outcome = netgraph("prune", "conv.safetensors", "--budget", "macs=0.5", "--criterion", "judge", "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["criterion"] == "FactorisedMetanetwork"
 
 
 def test_latency_is_measured_on_request(netgraph, work: Path) -> None:

@@ -86,7 +86,7 @@ def test_permuting_nodes_leaves_the_function_unchanged(case: Case) -> None:
     module, inputs, graph = convert(case)
     turns = {g.name: torch.randperm(g.size) for g in graph.structure.groups if g.role == "hidden"}
     turned = permute(graph, turns)
-    assert not turns or turned != graph or all(len(p) == 1 for p in turns.values())
+    assert turned != graph or all(torch.equal(p, torch.arange(len(p))) for p in turns.values())
     assert_near(turned.to_module().eval()(*inputs), module(*inputs))
 
 
@@ -347,7 +347,7 @@ def networks(draw: st.DrawFn) -> nn.Module:
     return scramble(nn.Sequential(*layers)).eval()
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(networks())
 def test_random_networks_round_trip_permute_and_cut(module: nn.Module) -> None:
     x = torch.randn(2, 3, 6, 6)

@@ -1,5 +1,6 @@
 """The edge state: what it keeps, what it gives back, and when it refuses to go on."""
 
+import copy
 import gc
 import weakref
 
@@ -7,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from netgraph.nn import BlockEdges, block_edges, edge_pass, message_plan
+from netgraph.graph import Axis, Group, Segment, Structure, TensorSpec
+from netgraph.nn import BlockEdges, Metanetwork, MetanetworkConfig, block_edges, edge_pass, message_plan
 from tests.nn.networks import build
 
 HIDDEN, TAPS = 4, 9
@@ -137,3 +139,36 @@ def test_decoder_normalises_features() -> None:
     normal = torch.nn.functional.layer_norm(e.t(), (HIDDEN,))
     expected = torch.nn.functional.silu(normal @ weights[0].t() + weights[1]) @ weights[2].t() + weights[3]
     assert torch.allclose(block_edges.decode_edges(e, *weights), expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.04), (torch.float16, 0.005)])
+@pytest.mark.parametrize("name", ["concat", "depthwise", "digits_resnet", "attention"])
+def test_half_precision_is_close_to_single(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    """About ten units in the last place of the largest number: 2^-8 and 2^-11."""
+    graph = build(name)
+    half = Metanetwork(MetanetworkConfig(hidden=6, layers=3, rho=1.0)).to(dtype)
+    single = copy.deepcopy(half).float()
+    results = []
+    for meta in (half, single):
+        outputs = meta(graph)
+        total = sum(v.square().sum() for v in outputs.values())
+        gradients = torch.autograd.grad(total, list(meta.parameters()), allow_unused=True)
+        results.append([*outputs.values(), *(g for g in gradients if g is not None)])
+    assert {g.dtype for g in results[0][len(outputs) :]} == {dtype}
+    for one, other in zip(*results, strict=True):
+        assert (one - other).norm() <= tolerance * (other.norm() + 1e-3)
+
+
+def test_half_precision_joins_many_edges() -> None:
+    """Sums over 4,096 edges, which 16 bits alone would lose: the deviation of nearly equal messages."""
+    axes = Axis((Segment(0, 0, 4096),)), Axis((Segment(1, 0, 2),))
+    spec = TensorSpec("w", (2, 4096), "float32", "parameter", (1, 0), out_axis=0, in_axis=1)
+    plan = message_plan(Structure((Group("in", 4096), Group("out", 2)), axes, (spec,)), TAPS)
+    windows, weight = [torch.randn(2 * 4096, 1)], torch.ones(HIDDEN, TAPS)
+    found, expected = (
+        BlockEdges(plan, [w.to(d) for w in windows], weight.to(d), torch.zeros(HIDDEN, dtype=d)).step(
+            torch.ones(plan.num_nodes, 4 * HIDDEN, dtype=d)
+        )
+        for d in (torch.bfloat16, torch.double)
+    )
+    assert torch.allclose(found[4096:].double(), expected[4096:], rtol=0.01, atol=2e-3)

@@ -13,7 +13,7 @@ def test_rate_drops_at_its_epochs() -> None:
 
 
 def test_round_trip_through_json() -> None:
-    config = MetaTrainConfig(epochs=7, drop_epochs=(2, 4), clip_norm=None)
+    config = MetaTrainConfig(epochs=7, drop_epochs=(2, 4), clip_norm=None, targets=(0.1, 0.2), patience=3)
     assert MetaTrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -30,6 +30,14 @@ BAD = [
     {"alpha": 0},
     {"clip_norm": 0},
     {"checkpoint_every": 0},
+    {"temperature": 0},
+    {"decision": -1},
+    {"overrun": math.nan},
+    {"patience": 0},
+    {"targets": (0.5,)},
+    {"targets": (0.6, 0.5)},
+    {"targets": (0, 0.5)},
+    {"targets": (0.5, 1.5)},
 ]
 
 

@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from netgraph.errors import TrainingError, UsageError
 from netgraph.nn import Metanetwork, MetanetworkConfig
+from netgraph.nn.factorised import FactorisedConfig, FactorisedMetanetwork
 from netgraph.pruning import (
     Budget,
+    DataModel,
     MetaTrainConfig,
     MetaTrainResult,
     Validation,
@@ -20,6 +22,7 @@ from netgraph.pruning import (
     shuffled_batches,
     sparsity_penalty,
 )
+from tests.pruning.heads import Heads
 from tests.pruning.nets import make_graph
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,3 +249,106 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         run(path, config=other)
     with pytest.raises(TrainingError, match="belongs to another run"):
         meta_train(metanetwork(), GRAPHS, BATCHES, config=CONFIG, checkpoint=path)
+
+
+def several(path: Path | None = None, progress=None, seed: int = 0, **settings):  # type: ignore[no-untyped-def]
+    """Two architectures on two datasets, every head, two validations."""
+    pictures = torch.randn(24, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+    models = [
+        DataModel(GRAPHS[0], BATCHES),
+        DataModel(make_graph("digits"), shuffled_batches(pictures, torch.arange(24) % 3, batch_size=12)),
+        DataModel(GRAPHS[1], BATCHES),
+    ]
+    held = [validation(), Validation([make_graph("mlp")], accuracy, Budget(macs=0.5))]
+    torch.manual_seed(seed)
+    meta = FactorisedMetanetwork(
+        FactorisedConfig(hidden=4, layers=1, heads=("rewrite", "scores", "budgets"), rho=0.1)
+    )
+    config = MetaTrainConfig(**{"epochs": 3, "checkpoint_every": 1, "patience": 2, **settings})
+    return meta_train(meta, models, validation=held, config=config, checkpoint=path, progress=progress)
+
+
+def test_several_architectures_and_datasets_and_all_heads() -> None:
+    result = several()
+    assert all(r.task_loss > 0 and r.penalty > 0 for r in result.history)
+    assert all(r.decision is not None and r.decision > 0 and r.overrun is not None for r in result.history)
+    assert result.baseline is not None
+
+
+def killed_several(path: str, after: int) -> None:
+    """In a process of its own: end without any clean-up when the progress was told so many times."""
+    left = iter(range(after))
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    several(Path(path), progress)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+def test_killed_at_random_steps_and_resumed_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """Killed again and again until it is through, each time after a random number of steps."""
+    torch.set_num_threads(1)
+    whole = several()
+    path = tmp_path / "run.safetensors"
+    generator = torch.Generator().manual_seed(int.from_bytes(os.urandom(4)))
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    stops = []
+    for _ in range(12):
+        stops.append(int(torch.randint(8, 20, (), generator=generator)))
+        call = f"killed_several({str(path)!r}, {stops[-1]})"
+        code = f"from tests.pruning.test_meta_train import killed_several; {call}"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=threads, timeout=120)
+        assert done.returncode in (0, -signal.SIGKILL)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0 and len(stops) > 1, f"stopped after {stops}"
+    assert same(several(path, seed=9), whole), f"stopped after {stops}"
+
+
+def test_patience_ends_a_run_that_no_longer_gets_better(tmp_path: Path) -> None:
+    marks = iter([0.0, 0.5, 0.9, 0.8, 0.7, 1.0])
+    check = Validation([GRAPHS[1]], lambda module: next(marks), Budget(macs=0.6))
+    config = MetaTrainConfig(epochs=20, patience=2, drop_epochs=())
+    path = tmp_path / "run.safetensors"
+    result = meta_train(metanetwork(), GRAPHS, BATCHES, validation=check, config=config, checkpoint=path)
+    assert [r.score for r in result.history] == [0.5, 0.9, 0.8, 0.7] and result.best_epoch == 2
+    again = meta_train(metanetwork(), GRAPHS, BATCHES, validation=check, config=config, checkpoint=path)
+    assert same(result, again)  # it is over, and stays so: no further mark was taken
+    assert next(marks) == 1.0
+
+
+def test_the_full_batch_is_one_update_a_network() -> None:
+    told: list[tuple[str, int]] = []
+    config = MetaTrainConfig(epochs=2, full_batch=True, drop_epochs=())
+    meta_train(
+        metanetwork(),
+        GRAPHS,
+        BATCHES,
+        config=config,
+        progress=lambda stage, done, total: told.append((stage, done)),
+    )
+    assert [done for stage, done in told if stage.startswith("epoch 2")] == [0, 1, 2]
+
+
+def test_logs_are_written_after_every_update(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written: list[tuple[int, set[str]]] = []
+
+    class Log:
+        def __init__(self, folder: object, updates: int) -> None:
+            self.folder, self.updates = folder, updates
+
+        def write(self, updates: int, values: dict[str, float | None]) -> None:
+            written.append((updates, {n for n, v in values.items() if v is not None}))
+
+        def close(self) -> None:
+            written.append((-1, set()))
+
+    monkeypatch.setattr(sys.modules["netgraph.pruning.meta_train"], "MetaLog", Log)
+    config = MetaTrainConfig(epochs=2, batches_per_step=3, drop_epochs=())
+    meta_train(Heads("scores"), GRAPHS, BATCHES, validation=validation(), config=config, tensorboard=tmp_path)
+    parts = {"loss/task", "loss/penalty", "loss/decision", "loss/overrun", "gradient"}
+    epoch = {"validation", "learning rate"}
+    assert written == [(1, parts), (2, parts), (2, epoch), (3, parts), (4, parts), (4, epoch), (-1, set())]

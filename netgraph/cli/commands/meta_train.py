@@ -11,11 +11,13 @@ from netgraph.cli.app import app
 from netgraph.cli.options import AsJson
 from netgraph.cli.output import emit, make_table, progress_bar, reporter
 from netgraph.hub.recipes import make_metanetwork, make_network, read_recipe
+from netgraph.hub.recipes.recipe import shipped_recipe
 
 __all__ = ["meta_train_command", "train_command"]
 
 _Recipe: TypeAlias = Annotated[
-    Path, typer.Argument(help="A recipe.toml, as it stands beside each shipped model.")
+    Path,
+    typer.Argument(help="A recipe.toml, as beside each shipped model, or one of tiny, small, full."),
 ]
 _Folder: TypeAlias = Annotated[
     Path | None, typer.Option("--output", "-o", help="Folder of the model; by default that of the recipe.")
@@ -43,6 +45,12 @@ def meta_train_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from what an earlier run left in it.")
     ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of a dataset that is not shipped: CIFAR-10.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for the course of the training, for TensorBoard.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the metanetwork of a recipe.
@@ -50,17 +58,23 @@ def meta_train_command(
     May be stopped at any moment: with --resume it goes on, and ends with the same weights.
     """
     read = read_recipe(recipe)
-    folder = output or recipe.parent
+    folder = output or (Path("models") / read.name if shipped_recipe(recipe) else recipe.parent)
     with progress_bar() as bar:
         figures = make_metanetwork(
-            read, folder, work or Path("runs") / read.name, resume=resume, progress=reporter(bar)
+            read,
+            folder,
+            work or Path("runs") / read.name,
+            resume=resume,
+            data=data,
+            tensorboard=tensorboard,
+            progress=reporter(bar),
         )
-    rows: list[tuple[Any, ...]] = [("0", "", "", _number(figures["baseline"]))]
+    rows: list[tuple[Any, ...]] = [("0", "", "", "", _number(figures["baseline"]))]
     rows += [
-        (str(r["epoch"]), _number(r["task_loss"]), _number(r["penalty"]), _number(r["score"]))
+        (str(r["epoch"]), *(_number(r[n]) for n in ("task_loss", "penalty", "decision", "score")))
         for r in figures["history"]
     ]
-    table = make_table(("epoch", "task loss", "penalty", "validation"), rows)
+    table = make_table(("epoch", "task loss", "penalty", "decision", "validation"), rows)
     emit({"model": str(folder), **figures}, table, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from netgraph.convert.propagate import Product
 from netgraph.errors import UsageError
 from netgraph.graph import save_graph
 from netgraph.hub import list_models, load_model
-from netgraph.nn import Metanetwork
+from netgraph.nn import FactorisedMetanetwork, Metanetwork
 from netgraph.pruning import CRITERIA, Budget, prune
 from netgraph.report import draw_cut
 from netgraph.resources import is_plain_name
@@ -122,14 +122,14 @@ def _number(text: str) -> int | float:
         ) from None
 
 
-def _metanetwork(name: str) -> Metanetwork:
-    known = [model.name for model in list_models() if model.kind == "metanetwork"]
+def _metanetwork(name: str) -> Metanetwork | FactorisedMetanetwork:
+    known = [model.name for model in list_models() if model.kind.endswith("metanetwork")]
     if is_plain_name(name) and name not in known and not Path(name).exists():
         raise UsageError(
             f"prune: --criterion should be one of {', '.join(sorted(CRITERIA))}, or a metanetwork "
             f"({', '.join(known) or 'none is shipped'}, a folder, or owner/name), got {name!r}"
         )
     model = load_model(name)
-    if not isinstance(model, Metanetwork):
+    if not isinstance(model, Metanetwork | FactorisedMetanetwork):
         raise UsageError(f"prune: --criterion {name!r} is a network, expected a metanetwork; choose another")
     return model

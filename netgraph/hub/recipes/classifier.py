@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from netgraph.errors import TrainingError, UsageError
-from netgraph.hub.dataset import Dataset, Split
+from netgraph.hub.split import Dataset, Split
 from netgraph.pruning import Progress
 
-__all__ = ["TrainingLog", "TrainingSettings", "accuracy", "train_classifier"]
+__all__ = ["TrainingLog", "TrainingSettings", "accuracy", "mirrored", "shifted", "train_classifier"]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """SGD with momentum under one cosine, from `learning_rate` to zero.
+    """SGD with momentum, or AdamW, under one cosine, from `learning_rate` to zero.
 
     Attributes:
         epochs: passes over the training split.
         learning_rate: of the first step (after `warmup` epochs of linear increase).
         batch_size: of a step; a last batch of one sample is left out, for batch statistics.
-        momentum, weight_decay, label_smoothing: as in torch.
+        momentum, weight_decay, label_smoothing: as in torch; AdamW has no momentum to set.
+        optimizer: `"sgd"` or `"adamw"`.
         warmup: epochs, may be a fraction.
         shift: images are moved by up to this many pixels, at random, with zeros moving in.
+        flip: every second image, at random, is mirrored.
         seed: of the order of the images and of the shifts.
     """
 
@@ -36,11 +39,17 @@ class TrainingSettings:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     warmup: float = 1.0
     shift: int = 1
+    flip: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adamw"):
+            raise UsageError(
+                f"TrainingSettings: expected optimizer 'sgd' or 'adamw', got {self.optimizer!r}; choose one"
+            )
         if self.epochs < 1 or self.batch_size < 2 or self.learning_rate <= 0 or self.shift < 0:
             raise UsageError(
                 "TrainingSettings: expected epochs from 1, batch_size from 2, learning_rate above 0 and "
@@ -85,13 +94,7 @@ def train_classifier(
     True
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    optimizer = torch.optim.SGD(
-        module.parameters(),
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
+    optimizer = _optimizer(module, settings)
     steps = max(math.ceil(len(data.train) / settings.batch_size), 1)
     scores: list[tuple[float, float]] = []
     best: dict[str, Tensor] = {}
@@ -104,8 +107,9 @@ def train_classifier(
             rate = _rate(epoch + step / steps, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
+            images = shifted(images, settings.shift, generator)
             loss = functional.cross_entropy(
-                module(_shifted(images, settings.shift, generator)),
+                module(mirrored(images, generator) if settings.flip else images),
                 labels,
                 label_smoothing=settings.label_smoothing,
             )
@@ -127,6 +131,20 @@ def train_classifier(
     module.load_state_dict(best)
     module.eval()
     return TrainingLog(best_epoch + 1, tuple(a for a, _ in scores), tuple(v for _, v in scores))
+
+
+def _optimizer(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+    return torch.optim.SGD(
+        module.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.momentum > 0,
+    )
 
 
 def accuracy(module: nn.Module, split: Split) -> float:
@@ -159,13 +177,21 @@ def _rate(epoch: float, settings: TrainingSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Each image moved on its own, by a crop out of its padded self."""
     if most == 0:
         return images
     count, channels, height, width = images.shape
     padded = functional.pad(images, (most,) * 4)  # (B, C, height + 2 most, width + 2 most)
     down, right = torch.randint(0, 2 * most + 1, (2, count), generator=generator)
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None].expand(-1, channels, -1, padded.shape[3])
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :].expand(-1, channels, height, -1)
+    rows = (down[:, None] + torch.arange(height))[:, None, :, None].to(images.device)
+    columns = (right[:, None] + torch.arange(width))[:, None, None, :].to(images.device)
+    rows = rows.expand(-1, channels, -1, padded.shape[3])
+    columns = columns.expand(-1, channels, height, -1)
     return padded.gather(2, rows).gather(3, columns)
+
+
+def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image turned left to right with a chance of one half."""
+    turned = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+    return torch.where(turned[:, None, None, None], images.flip(3), images)

@@ -1,57 +1,41 @@
-"""Makes a shipped metanetwork from its recipe: trains the networks that it learns from, then itself."""
+"""Makes a metanetwork from its recipe: trains the networks that it learns from, then itself."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 
-from netgraph.convert import to_graph
 from netgraph.errors import TrainingError, UsageError
-from netgraph.graph import NeuralGraph, load_graph, save_graph
-from netgraph.hub.dataset import Dataset, load_dataset
-from netgraph.hub.recipes.classifier import TrainingSettings, accuracy, train_classifier
+from netgraph.graph import NeuralGraph
+from netgraph.hub.dataset import load_dataset
+from netgraph.hub.recipes.classifier import accuracy, train_classifier
+from netgraph.hub.recipes.data_models import DataModels, make_data_model, training_settings
 from netgraph.hub.recipes.recipe import Recipe
+from netgraph.hub.recipes.stream import Feed, feed
 from netgraph.hub.save import save_model
+from netgraph.hub.split import Dataset
 from netgraph.nn import Metanetwork, MetanetworkConfig
+from netgraph.nn.factorised import FactorisedConfig, FactorisedMetanetwork
 from netgraph.pruning import (
+    Batches,
     Budget,
+    DataModel,
     MetaTrainConfig,
     Progress,
     Validation,
     meta_train,
-    prune,
     refresh_statistics,
-    shuffled_batches,
 )
 
 __all__ = ["DataModels", "make_metanetwork"]
 
-
-@dataclass(frozen=True)
-class DataModels:
-    """The networks that a metanetwork learns from, and those that choose its best epoch.
-
-    Attributes:
-        architecture: of `netgraph.zoo`.
-        train, validation: one table per network: a `seed`, and the architecture's arguments.
-        training: settings of `train_classifier`.
-        speedup: each network is pruned by so much (`l2`) after its training, as in the paper; 1 for not.
-        finetuning: settings of the training after that.
-    """
-
-    architecture: str
-    train: Sequence[Mapping[str, Any]]
-    validation: Sequence[Mapping[str, Any]]
-    training: Mapping[str, Any]
-    speedup: float = 1.0
-    finetuning: Mapping[str, Any] = field(default_factory=dict)
+_FEED: Final = ("batch_size", "repeat", "shift", "flip")
+_DEVICES: Final = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -63,17 +47,33 @@ class _Validation:
 
 
 def make_metanetwork(
-    recipe: Recipe, output: Path, work: Path, *, resume: bool = False, progress: Progress | None = None
+    recipe: Recipe,
+    output: Path,
+    work: Path,
+    *,
+    resume: bool = False,
+    data: Path | None = None,
+    tensorboard: Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train the metanetwork of a recipe, write its folder, and return its figures.
 
     Networks that are trained already, and the checkpoint, lie in `work`: what was interrupted goes on there.
 
+    Args:
+        recipe: read by `read_recipe`.
+        output: folder of the model.
+        work: folder of what is not finished.
+        resume: go on from what is there.
+        data: folder of datasets that are not shipped (`load_dataset`).
+        tensorboard: folder for the course of the training.
+        progress: told about every stage.
+
     Raises:
         UsageError: the recipe makes no sense.
         TrainingError: `work` holds a checkpoint and `resume` was not asked for, or the other way round; or
             the training fails.
-        HubError: the dataset is unknown, or the folder cannot be written.
+        HubError: a dataset is unknown, or the folder cannot be written.
     """
     if recipe.kind != "metanetwork":
         raise UsageError(
@@ -89,12 +89,20 @@ def make_metanetwork(
         raise TrainingError(
             f"meta-train: expected a run to resume in {str(work)!r}, found none; leave --resume out"
         )
-    models = recipe.settings("data_models", DataModels)
-    config = recipe.settings("metanetwork", MetanetworkConfig)
-    training = recipe.settings("meta_training", MetaTrainConfig, without=("batch_size",))
+    tables = recipe.several("data_models", DataModels)
+    metanetwork = _metanetwork(recipe)
+    config = recipe.settings("meta_training", MetaTrainConfig, without=_FEED)
+    others = tuple(set(recipe.tables.get("meta_training", {})) - set(_FEED))
+    feeding = replace(recipe.settings("meta_training", Feed, without=others), seed=recipe.seed)
     measure = recipe.settings("validation", _Validation)
+    device = _device(recipe)
     recipe.card({})
-    data = load_dataset(recipe.dataset)
+    if not any(table.train for table in tables):
+        raise UsageError(
+            f"recipe {recipe.name!r}: expected networks to train on in a table of data_models, got none; "
+            "add train = [{...}]"
+        )
+    datasets = {name: load_dataset(name, root=data).to(device) for name in _datasets(recipe, tables)}
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,90 +110,97 @@ def make_metanetwork(
             f"meta-train: cannot make {str(work)!r} ({error.strerror}); choose another"
         ) from None
 
-    zoo = [
-        _data_model(recipe, models, entry, data, work, _prefixed(progress, f"network {i + 1}"))
-        for i, entry in enumerate([*models.train, *models.validation])
-    ]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        metanetwork = Metanetwork(config)
-    size = int(recipe.tables.get("meta_training", {}).get("batch_size", 128))
+    batches = {name: feed(found.train, feeding) for name, found in datasets.items()}
+    learners, held_out = _zoo(recipe, tables, datasets, batches, work, device, progress)
     result = meta_train(
-        metanetwork,
-        zoo[: len(models.train)],
-        shuffled_batches(data.train.images, data.train.labels, size, seed=recipe.seed),
-        validation=_validation(recipe, measure, zoo[len(models.train) :], data),
-        config=training,
+        metanetwork.to(device),
+        learners,
+        validation=[_validation(recipe, measure, held_out[n], datasets[n]) for n in held_out],
+        config=config,
         checkpoint=checkpoint,
+        tensorboard=tensorboard,
         progress=progress,
     )
     figures = result.to_dict()
     best = figures["history"][result.best_epoch - 1]["score"]
     rows = {
-        f"accuracy of held-out networks at {measure.macs:.0%} of their MACs, rewritten before": _share(best),
-        "the same without rewriting": _share(result.baseline),
-        "epoch kept": f"{result.best_epoch} of {training.epochs}",
+        f"accuracy of held-out networks at {measure.macs:.0%} of their MACs, prepared by it": _share(best),
+        "the same by group norm alone": _share(result.baseline),
+        "epoch kept": f"{result.best_epoch} of {config.epochs}",
         "parameters": f"{sum(p.numel() for p in metanetwork.parameters()):,}",
     }
-    save_model(metanetwork, output, card=recipe.card(rows), recipe=recipe.text)
+    save_model(metanetwork.cpu(), output, card=recipe.card(rows), recipe=recipe.text)
     return figures
 
 
-def _data_model(
+def _metanetwork(recipe: Recipe) -> Metanetwork | FactorisedMetanetwork:
+    """With the initial weights of the recipe's seed."""
+    kind = recipe.tables["metanetwork"].get("kind", "paper")
+    if kind not in ("paper", "factorised"):
+        raise UsageError(
+            f"recipe {recipe.name!r}: expected the kind of [metanetwork] to be 'paper' or 'factorised', got "
+            f"{kind!r}; choose one"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        if kind == "paper":
+            return Metanetwork(recipe.settings("metanetwork", MetanetworkConfig, without=("kind",)))
+        return FactorisedMetanetwork(recipe.settings("metanetwork", FactorisedConfig, without=("kind",)))
+
+
+def _device(recipe: Recipe) -> torch.device:
+    name = recipe.tables.get("device", "cpu")
+    if name not in _DEVICES:
+        raise UsageError(
+            f"recipe {recipe.name!r}: expected 'device' to be one of {_DEVICES}, got {name!r}; correct it"
+        )
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            f"recipe {recipe.name!r}: expected a GPU, torch finds none; change device to 'cpu' in a copy"
+        )
+    return torch.device(name)
+
+
+def _datasets(recipe: Recipe, tables: Sequence[DataModels]) -> list[str]:
+    return list(dict.fromkeys(table.dataset or recipe.dataset for table in tables))
+
+
+def _zoo(
     recipe: Recipe,
-    models: DataModels,
-    entry: Mapping[str, Any],
-    data: Dataset,
+    tables: Sequence[DataModels],
+    datasets: Mapping[str, Dataset],
+    batches: Mapping[str, Batches],
     work: Path,
+    device: torch.device,
     progress: Progress | None,
-) -> NeuralGraph:
-    """Trained, pruned a little and healed; read from disk where an equal one was made before."""
-    key = json.dumps(
-        [recipe.dataset, models.architecture, dict(entry), asdict(models)["training"], models.speedup]
-    )
-    key += json.dumps(dict(models.finetuning))
-    path = work / f"network-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if path.is_file():
-        return load_graph(path)
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "seed"}
-    seed = int(entry.get("seed", 0))
-    module = recipe.build(models.architecture, arguments, seed)
-    train_classifier(module, data, _training(recipe, models.training, seed), progress=progress)
-    inputs = data.train.images[:2]
-    if models.speedup > 1:
-
-        def heal(pruned: nn.Module) -> None:
-            train_classifier(pruned, data, _training(recipe, models.finetuning, seed), progress=progress)
-
-        finetune = heal if models.finetuning else None
-        module = prune(module, inputs, budget=Budget(speedup=models.speedup), finetune=finetune).module
-    save_graph(to_graph(module, inputs), path)
-    return load_graph(path)  # as a resumed run gets it: the same order of tensors
+) -> tuple[list[DataModel], dict[str, list[NeuralGraph]]]:
+    """The networks to learn from, and those held out, by dataset."""
+    learners: list[DataModel] = []
+    held_out: dict[str, list[NeuralGraph]] = {}
+    entries = [(table, e, True) for table in tables for e in table.train]
+    entries += [(table, e, False) for table in tables for e in table.validation]
+    for i, (table, entry, learns) in enumerate(entries):
+        name = table.dataset or recipe.dataset
+        told = _prefixed(progress, f"network {i + 1} of {len(entries)}")
+        graph = make_data_model(recipe, table, entry, datasets[name], work, device=device, progress=told)
+        graph = graph.replace({n: t.to(device) for n, t in graph.state.items()})
+        if learns:
+            learners.append(DataModel(graph, batches[name]))
+        else:
+            held_out.setdefault(name, []).append(graph)
+    return learners, held_out
 
 
-def _validation(
-    recipe: Recipe, measure: _Validation, models: list[NeuralGraph], data: Dataset
-) -> Validation | None:
-    if not models:
-        return None
-
+def _validation(recipe: Recipe, measure: _Validation, models: list[NeuralGraph], data: Dataset) -> Validation:
     def heal(module: nn.Module) -> None:
         if measure.finetuning:
-            train_classifier(module, data, _training(recipe, measure.finetuning, recipe.seed))
+            train_classifier(module, data, training_settings(recipe, measure.finetuning, recipe.seed))
         else:
             # The cut network still holds the running statistics of the whole one.
-            refresh_statistics(module, [images for images, _ in data.train.batches(128)] * 4)
+            batches = [images for images, _ in data.train.batches(128)]
+            refresh_statistics(module, (batches * 4)[:36])
 
     return Validation(models, lambda m: accuracy(m, data.validation), Budget(macs=measure.macs), heal)
-
-
-def _training(recipe: Recipe, given: Mapping[str, Any], seed: int) -> TrainingSettings:
-    try:
-        return TrainingSettings(**{"seed": seed, **given})
-    except (TypeError, UsageError) as error:
-        raise UsageError(
-            f"recipe {recipe.name!r}: settings of a training make no sense ({error}); correct them"
-        ) from None
 
 
 def _prefixed(progress: Progress | None, prefix: str) -> Progress | None:

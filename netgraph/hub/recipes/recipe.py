@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -15,14 +15,15 @@ from netgraph import zoo
 from netgraph.errors import NetgraphError, UsageError
 from netgraph.hub.card import Card
 
-__all__ = ["Recipe", "read_recipe"]
+__all__ = ["Recipe", "read_recipe", "recipe_names", "shipped_recipe"]
 
 _T = TypeVar("_T")
 
+_SHIPPED: Final = Path(__file__).parents[2] / "recipes"
 _COMMON: Final = {"kind", "name", "command", "dataset", "seed", "card"}
 _TABLES: Final[dict[str, set[str]]] = {
     "network": {"network", "training"},
-    "metanetwork": {"metanetwork", "data_models", "meta_training", "validation"},
+    "metanetwork": {"metanetwork", "data_models", "meta_training", "validation", "device"},
 }
 
 
@@ -34,7 +35,7 @@ class Recipe:
         kind: what it makes.
         name: of the model.
         command: that makes it.
-        dataset: name of the shipped dataset that it trains on.
+        dataset: name of the dataset that it trains on.
         seed: of the initial weights.
         tables: all of the file, by key.
         text: the file itself, which is shipped beside the model.
@@ -65,6 +66,23 @@ class Recipe:
                 f"recipe {self.name!r}: table [{table}] makes no sense ({error}); correct it"
             ) from None
 
+    def several(self, table: str, make: Callable[..., _T]) -> list[_T]:
+        """What `settings` gives, for each table of an array `[[table]]`, or for the one table `[table]`.
+
+        Raises:
+            UsageError: as for `settings`.
+        """
+        found = self.tables.get(table, [])
+        parts = [found] if isinstance(found, dict) else found
+        return [replace(self, tables={table: part}).settings(table, make) for part in parts]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The dataset, and those that single tables of data models name besides."""
+        tables = self.tables.get("data_models", [])
+        named = [t.get("dataset", self.dataset) for t in ([tables] if isinstance(tables, dict) else tables)]
+        return tuple(dict.fromkeys([self.dataset, *named]))
+
     def build(self, architecture: str, arguments: Mapping[str, Any], seed: int) -> nn.Module:
         """A network of `netgraph.zoo`, with the initial weights of a seed.
 
@@ -92,13 +110,35 @@ class Recipe:
         """The card, out of the recipe's table `[card]` and figures that were just measured."""
 
         def make(**given: Any) -> Card:
-            return Card(self.name, results=results, datasets=(self.dataset,), **given)
+            return Card(self.name, results=results, datasets=self.datasets, **given)
 
         return self.settings("card", make)
 
 
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that come with the library.
+
+    >>> recipe_names()
+    ('full', 'small', 'tiny')
+    """
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
+
+
+def shipped_recipe(name: str | Path) -> Path | None:
+    """The file of a recipe that comes with the library; None for all else, and where `name` is a file."""
+    found = _SHIPPED / f"{name}.toml"
+    return found if str(name) in recipe_names() and not Path(name).is_file() else None
+
+
+def _is_array(item: object) -> bool:
+    return isinstance(item, list) and bool(item) and all(isinstance(part, dict) for part in item)
+
+
 def read_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe.
+
+    Args:
+        path: a file, or the name of one that comes with the library: `recipe_names()`.
 
     Raises:
         UsageError: the file is missing, is no TOML, or has a key that is missing, unknown or of another type.
@@ -108,7 +148,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ...
     netgraph.errors.UsageError: recipe 'no': cannot read 'no' (No such file or directory); check the path
     """
-    file = Path(path)
+    file = shipped_recipe(path) or Path(path)
     what = f"recipe {file.name!r}"
     try:
         text = file.read_text("utf-8")
@@ -129,7 +169,8 @@ def read_recipe(path: str | Path) -> Recipe:
     if unknown := sorted(set(tables) - known):
         raise UsageError(f"{what}: expected keys among {sorted(known)}, got {unknown}; remove them")
     for key in ("card", *_TABLES[kind]):
-        if key in tables and not isinstance(tables[key], dict):
+        several = key == "data_models" and _is_array(tables.get(key))
+        if key != "device" and key in tables and not isinstance(tables[key], dict) and not several:
             raise UsageError(f"{what}: expected {key!r} to be a table, got {tables[key]!r}; write [{key}]")
     required = (
         {"card", "network", "training"} if kind == "network" else {"card", "metanetwork", "data_models"}

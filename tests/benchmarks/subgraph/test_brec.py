@@ -119,3 +119,28 @@ def test_what_no_network_can_separate_is_not_trained(tmp_path: Path, monkeypatch
     counts = brec.run(tmp_path, False, **options)["counts"]["SSWL"]
     assert (counts["cfi"]["pairs"], counts["cfi"]["exact"], counts["cfi"]["trained"]) == (2, 1, 1)
     assert counts["str"]["trained"] == 1 and counts["str"].get("separated", 0) == 0
+
+
+def test_a_run_goes_on_from_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = (nx.cycle_graph(6), nx.path_graph(6))
+    same = (nx.cycle_graph(6), nx.cycle_graph(6))
+    monkeypatch.setattr(brec, "RUNS", tmp_path / "one")
+    monkeypatch.setattr(brec, "brec", lambda data: {"basic": [pair, same], "cfi": [same]})
+    options: dict[str, Any] = {"categories": ["basic", "cfi"], "hidden": 8, "layers": 2}
+    first = brec.run(tmp_path, False, models=["SSWL"], **options)
+    assert first["verdicts"]["SSWL"]["basic"]["pairs"] == "10"
+    assert "cfi" not in first["verdicts"]["SSWL"] and first["verdicts"]["test SSWL"]["cfi"]["pairs"] == "0"
+    monkeypatch.setattr(brec, "RUNS", tmp_path / "two")
+    record = json.loads(json.dumps(first))
+    fresh = brec.compare
+    calls: list[str] = []
+
+    def counted(model: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        calls.append(model)
+        return fresh(model, *args, **kwargs)
+
+    monkeypatch.setattr(brec, "compare", counted)
+    second = brec.run(tmp_path, False, models=["SSWL", "GSWL"], earlier=record, **options)
+    assert calls == ["GSWL", "GSWL"] and second["counts"]["SSWL"] == first["counts"]["SSWL"]
+    assert second["verdicts"]["SSWL"] == first["verdicts"]["SSWL"]
+    assert brec._told(record, {**record["settings"], "seed": 1}) == {}

@@ -11,7 +11,7 @@ from torch.nn import functional
 from netgraph.errors import TrainingError, UsageError
 from netgraph.hub import Dataset, Split, load_dataset
 from netgraph.hub.recipes import TrainingSettings, accuracy, train_classifier
-from netgraph.hub.recipes.classifier import _rate, _shifted
+from netgraph.hub.recipes.classifier import _rate, shifted
 from netgraph.zoo import MLP, DigitsResNet
 
 
@@ -109,7 +109,7 @@ def test_accuracy_counts(digits: Dataset) -> None:
 
 def test_shifts_against_a_slow_oracle() -> None:
     images = torch.rand(40, 2, 8, 8)
-    moved = _shifted(images, 2, torch.Generator().manual_seed(0))
+    moved = shifted(images, 2, torch.Generator().manual_seed(0))
     padded = functional.pad(images, (2, 2, 2, 2))
     places = set()
     for image, source in zip(moved, padded, strict=True):
@@ -119,7 +119,7 @@ def test_shifts_against_a_slow_oracle() -> None:
         assert len(found) == 1
         places.add(found[0])
     assert len(places) > 10
-    assert _shifted(images, 0, torch.Generator()) is images
+    assert shifted(images, 0, torch.Generator()) is images
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -1,0 +1,1 @@
+"""Accuracy of pruned networks by criterion, at equal budgets: `python -m benchmarks.pruning`."""
