@@ -78,8 +78,9 @@ def low_rank_change(weight: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, 
 
     Args:
         weight: `(R, C, T)`, of any floating type.
-        a, c: `(R, rank)`.
+        a: `(R, rank)`.
         b: `(C, rank)`.
+        c: `(R, rank)`.
         d: `(C, T, rank)`.
         rho: how far to go.
 
