@@ -119,7 +119,7 @@ def measure(quick: bool) -> dict[str, Any]:
     small = convert(resnet8)
     for run in (meta, oracle(meta, small)):
         train(run, small)
-    rounds = {"forward": (4, 6.0), "train": (1, 6.0)} if quick else {"forward": (15, 1e3), "train": (7, 1e3)}
+    rounds = {"forward": (2, 4.0), "train": (1, 6.0)} if quick else {"forward": (15, 1e3), "train": (7, 1e3)}
     for phase, call in PHASES.items():
         say(f"{phase}, {' and '.join(sides)} in turn ...")
         peaks = {side: peak_memory(partial(call, runs[side], graph)) for side in sides}
