@@ -1,14 +1,17 @@
-"""A tensor that sits on nodes as a flat list of scalars, its node dimension first."""
+"""Tensors that sit on nodes as flat lists of scalars, their node dimension first."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
+import torch
 from torch import Tensor
 
-from netgraph.graph import TensorSpec
+from netgraph.graph import Structure, TensorSpec
+from netgraph.nn.plan import MessagePlan
 
-__all__ = ["from_entries", "to_entries"]
+__all__ = ["all_entries", "from_entries", "to_entries"]
 
 
 def to_entries(tensor: Tensor, spec: TensorSpec) -> Tensor:
@@ -25,3 +28,16 @@ def from_entries(entries: Tensor, spec: TensorSpec) -> Tensor:
     if not others:
         return entries
     return entries.view(spec.shape[spec.out_axis], *others).movedim(0, spec.out_axis)
+
+
+def all_entries(
+    tensors: Mapping[str, Tensor], structure: Structure, plan: MessagePlan, like: Tensor
+) -> Tensor:
+    """All scalars that sit on nodes, `(T,)`, in the plan's order and of one type.
+
+    An observer's buffer may hold infinities, which say nothing: they count as zero.
+    """
+    flat = [to_entries(tensors[name], structure.tensor[name]).to(like) for name in plan.vectors]
+    parameters, buffers = flat[: plan.num_parameters], flat[plan.num_parameters :]
+    finite = [torch.cat(buffers).nan_to_num(0, 0, 0)] if buffers else []
+    return torch.cat([like.new_zeros(0), *parameters, *finite])

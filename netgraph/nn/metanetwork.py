@@ -11,11 +11,11 @@ from typing import Final, final
 import torch
 from torch import Tensor, nn
 
-from netgraph.errors import GraphError
 from netgraph.graph import NeuralGraph, Structure
 from netgraph.nn.block_edges import BlockEdges
 from netgraph.nn.config import MetanetworkConfig
-from netgraph.nn.entries import from_entries, to_entries
+from netgraph.nn.entries import all_entries, from_entries
+from netgraph.nn.finite import check_finite
 from netgraph.nn.fused import can_fuse
 from netgraph.nn.kernels import KernelEdges, find_compiler, load_kernels
 from netgraph.nn.layer import BlockMessageLayer
@@ -117,16 +117,7 @@ class Metanetwork(nn.Module):
         >>> meta.rewrite(graph) == graph
         True
         """
-        for spec in graph.structure.tensors:
-            if (
-                spec.kind == "parameter"
-                and is_floating(spec)
-                and not bool(graph.state[spec.name].isfinite().all())
-            ):
-                raise GraphError(
-                    f"rewrite: expected finite weights, tensor {spec.name!r} holds NaN or infinity; "
-                    "train or load the network again"
-                )
+        check_finite(graph)
         return graph.replace({n: v.detach() for n, v in self(graph).items()})
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
@@ -185,7 +176,7 @@ class Metanetwork(nn.Module):
     def _new_values(self, structure: Structure, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         like = self.edge_encoder.weight
         plan = message_plan(structure, self.config.taps).to(like.device)
-        entries = _entries(tensors, structure, plan, like)
+        entries = all_entries(tensors, structure, plan, like)
         windows = [_stack(tensors, stack, like) for stack in plan.stacks]
         edges = self._edges(plan, windows)
         nodes = self.node_encoder(entries, plan)
@@ -245,14 +236,3 @@ def _stack(tensors: Mapping[str, Tensor], stack: Stack, like: Tensor) -> Tensor:
         for name, windows in zip(stack.tensors, stack.windows, strict=True)
     ]
     return (torch.stack(found) if len(found) > 1 else found[0]).reshape(stack.edges, -1)
-
-
-def _entries(tensors: Mapping[str, Tensor], structure: Structure, plan: MessagePlan, like: Tensor) -> Tensor:
-    """All scalars that sit on nodes, `(T,)`. An observer's buffer may hold infinities, which say nothing."""
-    flat = [to_entries(tensors[name], structure.tensor[name]).to(like) for name in plan.vectors]
-    parameters, buffers = flat[: plan.num_parameters], flat[plan.num_parameters :]
-    return torch.cat([like.new_zeros(0), *parameters, *_finite(buffers)])
-
-
-def _finite(buffers: list[Tensor]) -> list[Tensor]:
-    return [torch.cat(buffers).nan_to_num(0, 0, 0)] if buffers else []

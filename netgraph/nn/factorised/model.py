@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netgraph.errors import GraphError, UsageError
+from netgraph.errors import UsageError
 from netgraph.graph import NeuralGraph, Structure
-from netgraph.nn.entries import from_entries, to_entries
+from netgraph.nn.entries import all_entries, from_entries
 from netgraph.nn.factorised.config import FactorisedConfig
 from netgraph.nn.factorised.features import num_structure_features, structure_features
 from netgraph.nn.factorised.heads import (
@@ -29,6 +29,7 @@ from netgraph.nn.factorised.layer import FactorisedLayer, Weights, compressed
 from netgraph.nn.factorised.magnitudes import node_magnitudes
 from netgraph.nn.factorised.plan import NUM_FACTS, FactorisedPlan, factorised_plan
 from netgraph.nn.factorised.products import Squares, weight_squares
+from netgraph.nn.finite import check_finite
 from netgraph.nn.node_codec import NodeDecoder, NodeEncoder
 from netgraph.nn.plan import MessagePlan, message_plan
 from netgraph.nn.pretrained import fill, read_pretrained, write_pretrained
@@ -184,16 +185,7 @@ class FactorisedMetanetwork(nn.Module):
         >>> meta.rewrite(graph) == graph
         True
         """
-        for spec in graph.structure.tensors:
-            if (
-                spec.kind == "parameter"
-                and is_floating(spec)
-                and not bool(graph.state[spec.name].isfinite().all())
-            ):
-                raise GraphError(
-                    f"rewrite: expected finite weights, tensor {spec.name!r} holds NaN or infinity; "
-                    "train or load the network again"
-                )
+        check_finite(graph)
         values = self(graph, probe=probe, target=target)
         return graph.replace({n: v.detach() for n, v in values.items()})
 
@@ -258,7 +250,7 @@ class FactorisedMetanetwork(nn.Module):
         like = self.kind.weight
         plan = factorised_plan(structure).to(like.device)
         vectors = message_plan(structure, 1).to(like.device)
-        entries = _entries(tensors, structure, vectors, like)
+        entries = all_entries(tensors, structure, vectors, like)
         matrices = [w.matrix(tensors[w.name].to(like.device)) for w in plan.weights]
         squares = [weight_squares(m, like) for m in matrices]
         weights = self._weights(structure, plan, matrices, squares)
@@ -374,13 +366,6 @@ class FactorisedMetanetwork(nn.Module):
             for t in structure.tensors
             if t.kind == "parameter" and is_floating(t)
         }
-
-
-def _entries(tensors: Mapping[str, Tensor], structure: Structure, plan: MessagePlan, like: Tensor) -> Tensor:
-    """All scalars that sit on nodes, `(T,)`. An observer's buffer may hold infinities, which say nothing."""
-    flat = [to_entries(tensors[name], structure.tensor[name]).to(like) for name in plan.vectors]
-    buffers = [t.nan_to_num(0, 0, 0) for t in flat[plan.num_parameters :]]
-    return torch.cat([like.new_zeros(0), *flat[: plan.num_parameters], *buffers])
 
 
 def _check_target(target: float | None) -> None:
