@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from netgraph.errors import TrainingError
 from netgraph.graph import NeuralGraph
+from netgraph.nn.checkpoint import read_checkpoint, write_checkpoint
 from netgraph.pruning.batches import Batches
-from netgraph.pruning.checkpoint import read_checkpoint, write_checkpoint
 from netgraph.pruning.fingerprint import fingerprint
 from netgraph.pruning.meta_config import MetaTrainConfig
 from netgraph.pruning.meta_data import DataModel, streams, target_of, turns

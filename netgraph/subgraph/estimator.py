@@ -21,6 +21,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from netgraph.errors import UsageError
+from netgraph.nn.saved import read_saved, write_saved
 from netgraph.subgraph.bar import progress_bar
 from netgraph.subgraph.fit import (
     EpochRecord,
@@ -35,7 +36,6 @@ from netgraph.subgraph.fit_options import check_options, fingerprint
 from netgraph.subgraph.model import SubgraphNet
 from netgraph.subgraph.ppgn import PPGN
 from netgraph.subgraph.prepare import Features, check_features, learn_features, list_pairs, read_graphs
-from netgraph.subgraph.saved import read_saved, write_saved
 from netgraph.subgraph.targets import Targets
 from netgraph.subgraph.transform import SubgraphData
 
