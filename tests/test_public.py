@@ -36,6 +36,7 @@ PACKAGES = [
     "nn.factorised",
     "pruning",
     "subgraph",
+    "linkpred",
     "hub",
     "zoo",
     "cli",

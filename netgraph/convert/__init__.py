@@ -6,6 +6,12 @@ from netgraph.convert.load import load_into
 from netgraph.convert.networkx_ import from_networkx, to_networkx
 from netgraph.convert.onnx import from_onnx
 from netgraph.convert.onnx.export import export_onnx
+from netgraph.convert.operator_exchange import (
+    OPERATOR_KINDS,
+    kind_categories,
+    operators_to_networkx,
+    operators_to_pyg,
+)
 from netgraph.convert.plain import as_data
 from netgraph.convert.probe import PROBE_FEATURES, probe_features
 from netgraph.convert.propagate import RULES, rule
@@ -28,6 +34,10 @@ __all__ = [
     "to_dgl",
     "from_dgl",
     "as_data",
+    "operators_to_pyg",
+    "operators_to_networkx",
+    "OPERATOR_KINDS",
+    "kind_categories",
     "probe_features",
     "PROBE_FEATURES",
     "FlatGraph",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -16,7 +17,6 @@ from netgraph.errors import InterchangeError
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-_FEATURES = ("x", "edge_attr")
 _SYMMETRIC = ("edge_attr", "edge_weight", "edge_label")
 
 
@@ -53,28 +53,68 @@ def as_data(graph: Any) -> Data:
     netgraph.errors.InterchangeError: as_data: expected an undirected graph, got the edge (0, 1) without \
 (1, 0); add it, or call to_undirected() on the graph
     """
-    given = _read(graph)
-    edges = _checked_edges(given)
-    nodes = _number_of_nodes(given, edges)
-    _check_features(given, nodes, edges.size(1))
-    order = (edges[0] * nodes + edges[1]).argsort()
-    _check_simple(edges[:, order], nodes)
-    data = copy.copy(given)
-    data.num_nodes = nodes
-    for name, value in list(data):
-        if name != "edge_index" and _is_of_edges(data, name):
-            data[name] = _take(value, order, data.__cat_dim__(name, value))
-    data.edge_index = edges[:, order]
-    _check_reverse(data)
+    with _naming("as_data"):
+        data = _plain(graph, None)
+        edges, nodes = data.edge_index, data.num_nodes
+        _check_rows(data, "edge_attr", edges.size(1))
+        order = (edges[0] * nodes + edges[1]).argsort()
+        _check_simple(edges[:, order], nodes)
+        for name, value in list(data):
+            if name != "edge_index" and _is_of_edges(data, name):
+                data[name] = _take(value, order, data.__cat_dim__(name, value))
+        data.edge_index = edges[:, order]
+        _check_reverse(data)
+        return data
+
+
+def read_plain(graph: Any, operation: str, *, only: Collection[str] | None = None) -> Data:
+    """A graph of NetworkX, PyTorch Geometric or DGL as `Data`, directed or not, with its edges as they come.
+
+    Edges may stand twice, join a node with itself and lack their reverse; an edge of an undirected NetworkX
+    graph stands in both directions. They are whole numbers within `num_nodes`, which is set, and `x` is
+    finite. Attributes are named as by `as_data`; the input is not changed.
+
+    Args:
+        graph: the graph.
+        operation: the name of the caller, with which messages begin.
+        only: attributes of NetworkX that are read, by the names that they get; None for all. One of
+            them must be set on all nodes, or on all edges, or on none.
+
+    Raises:
+        InterchangeError: `graph` is of another type or holds several graphs; an edge has an end that is not
+            there; `x` is not finite, or has another number of rows than there are nodes.
+
+    >>> import networkx as nx
+    >>> read_plain(nx.DiGraph([(0, 1), (1, 1)]), "example").edge_index.tolist()
+    [[0, 1], [1, 1]]
+    """
+    with _naming(operation):
+        return _plain(graph, only)
+
+
+@contextmanager
+def _naming(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except InterchangeError as error:
+        raise InterchangeError(f"{operation}: {error}") from None
+
+
+def _plain(graph: Any, only: Collection[str] | None) -> Data:
+    data = copy.copy(_read(graph, only))
+    edges = _checked_edges(data)
+    data.num_nodes = _number_of_nodes(data, edges)
+    data.edge_index = edges
+    _check_rows(data, "x", data.num_nodes)
     return data
 
 
-def _read(graph: Any) -> Data:
+def _read(graph: Any, only: Collection[str] | None) -> Data:
     import networkx as nx
     from torch_geometric.data import Batch, Data
 
     if isinstance(graph, nx.Graph):
-        return _from_networkx(graph)
+        return _from_networkx(graph, only)
     # Importing DGL is slow and may fail; whoever passes one of its graphs has done it already.
     dgl = sys.modules.get("dgl")
     if dgl is not None and isinstance(graph, dgl.DGLGraph):
@@ -89,11 +129,11 @@ def _read(graph: Any) -> Data:
     return graph
 
 
-def _from_networkx(net: Any) -> Data:
+def _from_networkx(net: Any, only: Collection[str] | None) -> Data:
     number = {node: i for i, node in enumerate(net.nodes)}
     ends = torch.tensor([(number[u], number[v]) for u, v in net.edges()], dtype=torch.long).reshape(-1, 2).T
-    node_data = _columns([d for _, d in net.nodes(data=True)], "node")
-    edge_data = _columns([d for _, _, d in net.edges(data=True)], "edge")
+    node_data = _columns([d for _, d in net.nodes(data=True)], "node", only)
+    edge_data = _columns([d for _, _, d in net.edges(data=True)], "edge", only)
     if not net.is_directed():
         # A loop stays one edge: doubled, it would be called a repeated edge.
         proper = (ends[0] != ends[1]).nonzero().squeeze(1)
@@ -123,15 +163,22 @@ def _assemble(
     from torch_geometric.data import Data
 
     data = Data()
-    named = {name if name.startswith("edge_") else f"edge_{name}": value for name, value in edge.items()}
+    named = {_edge_name(name): value for name, value in edge.items()}
     for name, value in {**graph, **node, **named}.items():
         data[name] = value
     data.edge_index, data.num_nodes = ends, nodes
     return data
 
 
-def _columns(rows: Sequence[Mapping[Any, Any]], what: str) -> dict[str, Any]:
+def _edge_name(name: str) -> str:
+    return name if name.startswith("edge_") else f"edge_{name}"
+
+
+def _columns(rows: Sequence[Mapping[Any, Any]], what: str, only: Collection[str] | None) -> dict[str, Any]:
     """Attributes by name: a tensor where all are numbers or vectors of one length, a list otherwise."""
+    if only is not None:
+        called = _edge_name if what == "edge" else str
+        rows = [{key: row[key] for key in row if called(str(key)) in only} for row in rows]
     names = list(rows[0]) if rows else []
     for row in rows:
         if row.keys() != set(names):
@@ -190,20 +237,19 @@ def _number_of_nodes(data: Data, edges: Tensor) -> int:
     return nodes
 
 
-def _check_features(data: Data, nodes: int, edges: int) -> None:
-    for name, rows in zip(_FEATURES, (nodes, edges), strict=True):
-        value = data.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
-            _fail(
-                f"{name} to be a dense tensor of numbers, got {_kind(value)}",
-                "pass one number or vector per row",
-            )
-        if value.dim() == 0 or len(value) != rows:
-            _fail(f"{name} to have {rows} rows, got shape {list(value.shape)}", "pass one row for each")
-        if not bool(torch.isfinite(value).all()):
-            _fail(f"finite numbers in {name}, got NaN or infinity", "clean the features first")
+def _check_rows(data: Data, name: str, rows: int) -> None:
+    value = data.get(name)
+    if value is None:
+        return
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        _fail(
+            f"{name} to be a dense tensor of numbers, got {_kind(value)}",
+            "pass one number or vector per row",
+        )
+    if value.dim() == 0 or len(value) != rows:
+        _fail(f"{name} to have {rows} rows, got shape {list(value.shape)}", "pass one row for each")
+    if not bool(torch.isfinite(value).all()):
+        _fail(f"finite numbers in {name}, got NaN or infinity", "clean the features first")
 
 
 def _check_simple(edges: Tensor, nodes: int) -> None:
@@ -246,7 +292,7 @@ def _kind(value: Any) -> str:
 
 
 def _fail(problem: str, remedy: str) -> NoReturn:
-    raise InterchangeError(f"as_data: expected {problem}; {remedy}")
+    raise InterchangeError(f"expected {problem}; {remedy}")
 
 
-__all__ = ["as_data"]
+__all__ = ["as_data", "read_plain"]

@@ -11,6 +11,7 @@ from netgraph.graph.homogeneity import Exponent, Symmetry, homogeneity, rescale
 from netgraph.graph.io import load_graph, save_graph
 from netgraph.graph.masks import EdgeMask, NodeMask, kept_positions
 from netgraph.graph.neural_graph import NeuralGraph, same_bytes
+from netgraph.graph.operators import MOVES, OPERATOR_FEATURES, OperatorEdge, OperatorGraph, operator_graph
 from netgraph.graph.permutation import permute
 from netgraph.graph.rewrite import REWRITERS, rewriter
 from netgraph.graph.selection import select, select_structure
@@ -41,9 +42,13 @@ __all__ = [
     "GraphBatch",
     "Group",
     "Join",
+    "MOVES",
     "NeuralGraph",
     "NodeMask",
+    "OPERATOR_FEATURES",
     "Operator",
+    "OperatorEdge",
+    "OperatorGraph",
     "Ref",
     "Segment",
     "Size",
@@ -62,6 +67,7 @@ __all__ = [
     "kept_positions",
     "load_graph",
     "macs",
+    "operator_graph",
     "params",
     "permute",
     "rescale",

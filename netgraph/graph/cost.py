@@ -27,7 +27,7 @@ class CostModel:
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
         self._examples = {s.name: s.example for s in structure.symbols}
-        self._counted = [op for op in structure.operators if op.kind in _FORMULAS]
+        self._counted = [op for op in structure.operators if op.kind in MACS]
         self._removals: dict[frozenset[str], Removal] = {}
 
     def macs(self, mask: NodeMask | None = None) -> int:
@@ -41,7 +41,7 @@ class CostModel:
 
         gone = self._gone(mask)
         left = self._counted if gone is None else [o for o in self._counted if o.name not in gone.operators]
-        return sum(_FORMULAS[op.kind](op, shape) for op in left)
+        return sum(MACS[op.kind](op, shape) for op in left)
 
     def params(self, mask: NodeMask | None = None) -> int:
         """Scalars in parameters (buffers not counted, tied weights once)."""
@@ -132,7 +132,7 @@ def _einsum(op: Operator, shape: Shapes) -> int:
     return prod(letters.values()) if len(terms) > 1 else 0
 
 
-_FORMULAS: dict[str, Callable[[Operator, Shapes], int]] = {
+MACS: dict[str, Callable[[Operator, Shapes], int]] = {
     "conv1d": _conv,
     "conv2d": _conv,
     "conv3d": _conv,
@@ -148,5 +148,6 @@ _FORMULAS: dict[str, Callable[[Operator, Shapes], int]] = {
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
 }
+"""Multiply-accumulates of an operator, by its kind; of its sizes for one sample."""
 
-__all__ = ["CostModel", "macs", "params"]
+__all__ = ["MACS", "CostModel", "macs", "params"]

@@ -4,6 +4,7 @@ from netgraph.hub.card import Card
 from netgraph.hub.checksums import sha256, verify_checksums, write_checksums
 from netgraph.hub.dataset import Dataset, Split, load_dataset
 from netgraph.hub.export import export_graph
+from netgraph.hub.link_data import PYG_DATASETS, LinkData, load_link_data
 from netgraph.hub.listing import Listed, list_datasets, list_models
 from netgraph.hub.load import load_model, load_model_graph
 from netgraph.hub.resolve import model_folder
@@ -16,6 +17,9 @@ __all__ = [
     "load_model_graph",
     "list_datasets",
     "load_dataset",
+    "load_link_data",
+    "LinkData",
+    "PYG_DATASETS",
     "load_weights",
     "export_graph",
     "save_model",

@@ -148,18 +148,28 @@ class LinkGraph:
         hit[found[self._counts(position)]] = True
         return hit
 
-    def without(self, pairs: Tensor) -> Self:
+    def without(self, pairs: Tensor, relation: Tensor | None = None) -> Self:
         """The same graph without the edges between these pairs `(2, P)`: both directions, all relations.
 
-        Pairs that are no edges do not matter. Nothing is sorted or copied but one bool per edge.
+        With relations `(P,)`, only the edges of these from the first node of each pair to the second. What is
+        no edge does not matter. Nothing is sorted or copied but one bool per edge.
+
+        Raises:
+            GraphError: relations for a graph that has none.
         """
+        if relation is not None and self.relation is None:
+            raise GraphError("LinkGraph.without: expected no relations, got some; the graph has only one")
         kept = (
             torch.ones(len(self.indices), dtype=torch.bool, device=self.device)
             if self.kept is None
             else self.kept.clone()
         )
-        for way in (pairs, pairs.flip(0)):
-            kept[self._locate(way)[1]] = False
+        if relation is not None and self.relation is not None:
+            found, position = self._locate(pairs)
+            kept[position[self.relation[position] == relation[found]]] = False
+        else:
+            for way in (pairs, pairs.flip(0)):
+                kept[self._locate(way)[1]] = False
         view = replace(self, kept=kept)
         view.__dict__.update(
             {name: self.__dict__[name] for name in ("rows", "keys") if name in self.__dict__}

@@ -10,9 +10,10 @@ from typing import Any, Literal, Self, final
 import torch
 from torch import Tensor
 
+from netgraph.errors import GraphError
 from netgraph.linkpred.graph import LinkGraph
 
-__all__ = ["Links", "LinkSplit", "Stage"]
+__all__ = ["Links", "LinkSplit", "Stage", "check_pairs"]
 
 Stage = Literal["train", "valid", "test"]
 
@@ -85,3 +86,21 @@ class LinkSplit:
     def graph_at(self, stage: Stage) -> LinkGraph:
         """The graph that may be read at a stage."""
         return {"train": self.graph, "valid": self.valid_graph, "test": self.test_graph}[stage]
+
+
+def check_pairs(operation: str, pairs: Tensor, nodes: int) -> None:
+    """Refuse what are no pairs of nodes from 0 to `nodes` - 1.
+
+    Raises:
+        GraphError: naming the operation.
+    """
+    if pairs.dim() != 2 or pairs.size(0) != 2 or pairs.is_floating_point() or pairs.dtype == torch.bool:
+        raise GraphError(
+            f"{operation}: expected links as whole numbers of shape (2, P), got {pairs.dtype} of shape "
+            f"{tuple(pairs.shape)}; pass heads above tails"
+        )
+    if pairs.numel() and (int(pairs.min()) < 0 or int(pairs.max()) >= nodes):
+        odd = int(pairs[(pairs < 0) | (pairs >= nodes)][0])
+        raise GraphError(
+            f"{operation}: expected nodes from 0 to {nodes - 1}, got {odd}; number links as the graph does"
+        )

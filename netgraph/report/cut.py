@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from netgraph.errors import UsageError
 from netgraph.graph import CostModel, NodeMask, Structure, select_structure
+from netgraph.report.picture import BLUE, INK, QUIET, picture_file, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["draw_cut"]
 
 # Two hues of Okabe and Ito's palette that differ in lightness too; a hatch marks what is gone in print.
-_KEPT: Final = "#0072B2"
+_KEPT: Final = BLUE
 _GONE: Final = "#F6D9AE"
 _EDGE: Final = "#D99A3A"
-_INK: Final = "#222222"
-_QUIET: Final = "#6B6B6B"
-_FORMATS: Final = (".png", ".svg", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -65,11 +61,7 @@ def draw_cut(structure: Structure, mask: NodeMask, path: str | Path, *, title: s
     ...     picture.stat().st_size > 1000
     True
     """
-    target = Path(path)
-    if target.suffix.lower() not in _FORMATS:
-        raise UsageError(
-            f"draw_cut: expected a file name that ends in {', '.join(_FORMATS)}, got {target.name!r}"
-        )
+    target = picture_file("draw_cut", path)
     mask.validate(structure)
     rows = _rows(structure, mask)
     height = min(1.75 + 0.27 * max(len(rows), 1), 80)
@@ -80,8 +72,8 @@ def draw_cut(structure: Structure, mask: NodeMask, path: str | Path, *, title: s
     _draw_channels(channels, rows)
     _draw_work(work, rows)
     name = title or "What was cut"
-    figure.text(0.012, 1 - 0.14 / height, name, va="top", size=13, weight="bold", color=_INK)
-    figure.text(0.012, 1 - 0.45 / height, _facts(structure, mask), va="top", size=10, color=_QUIET)
+    figure.text(0.012, 1 - 0.14 / height, name, va="top", size=13, weight="bold", color=INK)
+    figure.text(0.012, 1 - 0.45 / height, _facts(structure, mask), va="top", size=10, color=QUIET)
     figure.legend(
         handles=[
             Patch(facecolor=_KEPT, label="kept"),
@@ -93,8 +85,7 @@ def draw_cut(structure: Structure, mask: NodeMask, path: str | Path, *, title: s
         frameon=False,
         fontsize=10,
     )
-    _save(figure, target)
-    return target
+    return save_picture("draw_cut", figure, target)
 
 
 def _rows(structure: Structure, mask: NodeMask) -> list[_Row]:
@@ -141,11 +132,11 @@ def _draw_channels(axes: Axes, rows: list[_Row]) -> None:
     widest = max((r.size for r in rows), default=1)
     for y, row in enumerate(rows):
         text = f"{row.kept} of {row.size}" if row.kept < row.size else f"{row.size}"
-        axes.text(row.size + 0.012 * widest, y, text, va="center", fontsize=8.5, color=_INK)
+        axes.text(row.size + 0.012 * widest, y, text, va="center", fontsize=8.5, color=INK)
     axes.set_xlim(0, widest * 1.16)
     axes.set_yticks(range(len(rows)), [r.name + " (output)" * r.fixed for r in rows], fontsize=8.5)
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_color(_QUIET if row.fixed else _INK)
+        label.set_color(QUIET if row.fixed else INK)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     _heading(axes, "channels")
 
@@ -163,7 +154,7 @@ def _draw_work(axes: Axes, rows: list[_Row]) -> None:
                 share,
                 va="center",
                 fontsize=8.5,
-                color=_INK,
+                color=INK,
             )
     axes.set_xlim(0, max(most, 1) / factor * 1.16)
     axes.tick_params(axis="y", length=0)
@@ -171,7 +162,7 @@ def _draw_work(axes: Axes, rows: list[_Row]) -> None:
 
 
 def _heading(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=10, color=_INK, pad=5)
+    axes.set_title(text, loc="left", fontsize=10, color=INK, pad=5)
 
 
 def _bars(axes: Axes, kept: list[float] | list[int], size: list[float] | list[int]) -> None:
@@ -192,7 +183,7 @@ def _bars(axes: Axes, kept: list[float] | list[int], size: list[float] | list[in
     axes.grid(axis="x", color="#E4E4E4", linewidth=0.8, zorder=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#BBBBBB")
-    axes.tick_params(axis="both", colors=_QUIET, length=0, labelsize=8.5)
+    axes.tick_params(axis="both", colors=QUIET, length=0, labelsize=8.5)
 
 
 def _facts(structure: Structure, mask: NodeMask) -> str:
@@ -225,16 +216,3 @@ def _unit(number: float) -> tuple[float, str]:
         if number >= factor:
             return factor, name
     return 1.0, ""
-
-
-def _save(figure: Figure, target: Path) -> None:
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
-    try:
-        figure.savefig(temporary, dpi=160)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise UsageError(
-            f"draw_cut: cannot write {target.name!r} ({error.strerror}); choose a folder that exists"
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)

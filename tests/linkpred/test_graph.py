@@ -65,6 +65,19 @@ def test_without_and_has(seed: int, relations: int | None) -> None:
     assert graph.kept is None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_without_some_relations_only(seed: int) -> None:
+    edges = random_edges(seed)
+    kind = torch.randint(3, (40,), generator=torch.Generator().manual_seed(seed))
+    graph = LinkGraph.from_edges(edges, 12, relation=kind, num_relations=3, undirected=False)
+    other = torch.tensor([[0, 3], [1, 4]])
+    gone = set(zip(*edges[:, :9].tolist(), kind[:9].tolist(), strict=True))
+    view = graph.without(torch.cat((edges[:, :9], other), 1), torch.cat((kind[:9], torch.tensor([9, 9]))))
+    assert as_set(view) == as_set(graph) - gone
+    with pytest.raises(GraphError, match="expected no relations"):
+        LinkGraph.from_edges(edges, 12).without(edges, kind)
+
+
 def test_no_edges_and_no_nodes() -> None:
     none = torch.empty(2, 0, dtype=torch.long)
     graph = LinkGraph.from_edges(none, 3)

@@ -305,6 +305,22 @@ def test_a_library_is_built_once_and_again_when_it_is_broken(
 
 
 @needs_compiler
+def test_another_program_has_its_own_library_and_may_include_both_folders(cache: Path) -> None:
+    folder = cache.parent / "other"
+    folder.mkdir()
+    program, header = folder / "other.cpp", folder / "number.h"
+    program.write_text(
+        '#include "vectors.h"\n#include "number.h"\nextern "C" long other() { return NUMBER + W * 0; }\n'
+    )
+    for number in (3, 4):  # a header that changes is noticed
+        header.write_text(f"constexpr long NUMBER = {number};\n")
+        load_kernels.cache_clear()
+        library = load_kernels(program)
+        assert library is not None and library.other() == number
+    assert len(list(cache.glob("*.so"))) == 2
+
+
+@needs_compiler
 def test_many_may_build_at_once(cache: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         found = [f.result() for f in [pool.submit(load_kernels.__wrapped__) for _ in range(3)]]

@@ -21,6 +21,8 @@ COMPILERS = ("g++", "clang++")
 
 SOURCES = Path(__file__).parent
 
+ENGINE = SOURCES / "engine.cpp"
+
 # Floating-point rules stay those of the standard: NaN, infinities and the order of sums matter.
 FLAGS = (
     "-std=c++17",
@@ -52,12 +54,15 @@ def find_compiler() -> str | None:
 
 
 @cache
-def load_kernels() -> ctypes.CDLL | None:
+def load_kernels(program: Path = ENGINE) -> ctypes.CDLL | None:
     """The library of kernels, built if need be; None, after one warning, where that is impossible.
 
     It is kept in the folder `kernels` of `NETGRAPH_CACHE`, or of `~/.cache/netgraph`, under a name that tells
     sources, flags, compiler and processor, and the hash of what it holds. Any number of processes may build
     at once: each writes under a name of its own and renames.
+
+    Args:
+        program: the C++ file; it may include headers that lie beside it, or here.
     """
     compiler = find_compiler()
     if compiler is None:
@@ -65,8 +70,8 @@ def load_kernels() -> ctypes.CDLL | None:
         return None
     try:
         with _folder() as folder:
-            key = _key(compiler)
-            return _cached(folder, key) or _built(folder, key, compiler)
+            key = _key(compiler, program)
+            return _cached(folder, key) or _built(folder, key, compiler, program)
     except (OSError, subprocess.SubprocessError, _BuildError) as error:
         _warn(str(error), f"see whether {compiler} works, or name another compiler in CXX")
         return None
@@ -108,15 +113,16 @@ def _is_ours(path: Path) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: str, program: Path) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=TIMEOUT, check=True).stdout
     parts = [version, repr((FLAGS, EXTRAS)).encode(), _processor().encode()]
-    parts += [path.name.encode() + path.read_bytes() for path in _sources()]
+    parts += [path.name.encode() + path.read_bytes() for path in _sources(program)]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
-def _sources() -> list[Path]:
-    return sorted(p for p in SOURCES.iterdir() if p.suffix in (".cpp", ".h"))
+def _sources(program: Path) -> list[Path]:
+    headers = (path for folder in {program.parent, SOURCES} for path in folder.glob("*.h"))
+    return [program, *sorted(headers)]
 
 
 def _processor() -> str:
@@ -142,13 +148,13 @@ def _name(key: str, content: bytes) -> str:
     return f"{key}-{hashlib.sha256(content).hexdigest()[:24]}.so"
 
 
-def _built(folder: Path, key: str, compiler: str) -> ctypes.CDLL:
+def _built(folder: Path, key: str, compiler: str, program: Path) -> ctypes.CDLL:
     errors = []
     for extra in EXTRAS:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
         os.close(handle)
         try:
-            command = [compiler, *FLAGS, *extra, str(SOURCES / "engine.cpp"), "-o", temporary]
+            command = [compiler, *FLAGS, *extra, f"-I{SOURCES}", str(program), "-o", temporary]
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
             if done.returncode == 0:
                 os.chmod(temporary, 0o600)

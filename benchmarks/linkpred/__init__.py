@@ -1,0 +1,1 @@
+"""What link predictors rank, and what their primitives cost."""
