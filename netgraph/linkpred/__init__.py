@@ -2,14 +2,14 @@
 
 from netgraph.linkpred.adjacency import Adjacency, drop_edges
 from netgraph.linkpred.bellman_ford import propagate
-from netgraph.linkpred.compare import Comparison, compare
+from netgraph.linkpred.comparison import Comparison, compare
 from netgraph.linkpred.encoders import ENCODERS, Encoder, make_encoder, register_encoder
 from netgraph.linkpred.evaluate import evaluate_net
-from netgraph.linkpred.explain import Path, explain
+from netgraph.linkpred.explanation import Path, explain
 from netgraph.linkpred.fit import EpochRecord, FitSettings, FitState, fit_net
 from netgraph.linkpred.gae import DotProduct
 from netgraph.linkpred.graph import LinkGraph
-from netgraph.linkpred.hard_negatives import hard_negatives
+from netgraph.linkpred.hard import hard_negatives
 from netgraph.linkpred.heuristics import HEURISTICS, register_heuristic, score_pairs
 from netgraph.linkpred.known import KnownTails, known_tails
 from netgraph.linkpred.leaks import check_split

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netgraph.errors import GraphError, UsageError
 from netgraph.linkpred.graph import LinkGraph
-from netgraph.linkpred.hard_negatives import hard_negatives
+from netgraph.linkpred.hard import hard_negatives
 from netgraph.linkpred.known import KnownTails
 from netgraph.linkpred.links import Links, LinkSplit
 from netgraph.linkpred.negatives import corrupt, uniform_negatives

@@ -21,8 +21,8 @@ from torch import Tensor
 from netgraph.errors import NetgraphError, UsageError
 from netgraph.linkpred.bar import progress_bar
 from netgraph.linkpred.evaluate import evaluate_net, score_pairs_of_net
-from netgraph.linkpred.explain import Path as LinkPath
-from netgraph.linkpred.explain import explain
+from netgraph.linkpred.explanation import Path as LinkPath
+from netgraph.linkpred.explanation import explain
 from netgraph.linkpred.fit import EpochRecord, FitSettings, Report, fit_net
 from netgraph.linkpred.fit_data import graph_of_tensors, graph_tensors, moved, split_for_fit
 from netgraph.linkpred.graph import LinkGraph

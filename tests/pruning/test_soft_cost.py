@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from netgraph.convert import to_graph
 from netgraph.errors import UsageError
 from netgraph.graph import CostModel, NodeMask, Structure
-from netgraph.graph.cost import _FORMULAS
+from netgraph.graph.cost import MACS
 from netgraph.pruning import soft_macs
 from netgraph.pruning.soft_cost import FORMULAS
 from netgraph.zoo import VGG, MobileNet, ViT
@@ -70,7 +70,7 @@ def test_gates_of_zero_and_one_cost_what_the_mask_costs(name: str) -> None:
 
 
 def test_every_kind_that_costs_is_known() -> None:
-    assert set(FORMULAS) == set(_FORMULAS)
+    assert set(FORMULAS) == set(MACS)
     assert {o.kind for o in STRUCTURES["odd"].operators} >= {"conv_transpose1d", "einsum", "addmm"}
 
 

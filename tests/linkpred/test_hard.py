@@ -9,7 +9,7 @@ import torch
 
 from netgraph.errors import GraphError, UsageError
 from netgraph.linkpred import LinkGraph, Links
-from netgraph.linkpred.hard_negatives import hard_negatives
+from netgraph.linkpred.hard import hard_negatives
 from netgraph.linkpred.known import KnownTails
 
 
@@ -94,7 +94,7 @@ def test_blocks_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     whole = draw(0)
     assert torch.equal(whole, draw(0)) and not torch.equal(whole, draw(1))
-    monkeypatch.setattr("netgraph.linkpred.hard_negatives._SCORES_AT_ONCE", 14 * 3)
+    monkeypatch.setattr("netgraph.linkpred.hard._SCORES_AT_ONCE", 14 * 3)
     assert torch.equal(whole, draw(0))
 
 

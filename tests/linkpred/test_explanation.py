@@ -8,7 +8,7 @@ from torch import Tensor
 
 from netgraph.errors import UsageError
 from netgraph.linkpred import LinkGraph
-from netgraph.linkpred.explain import Path, best_paths, explain
+from netgraph.linkpred.explanation import Path, best_paths, explain
 from netgraph.linkpred.nbfnet import NBFNet
 
 Edge = tuple[int, int, int, int]
