@@ -113,6 +113,8 @@ def test_ctrl_c_keeps_what_is_on_disk(netgraph, recipes: None, work: Path) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     checkpoint = work / "runs" / "meta" / "checkpoint.safetensors"
     deadline = time.monotonic() + 90
