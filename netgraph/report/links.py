@@ -152,7 +152,7 @@ def draw_paths(
     rows = [_row(p, names, relation_names, _several(paths)) for p in paths]
     boxes = [[_width(label, 9) + 0.24 for label in labels] for labels, _ in rows]
     steps = [[max(_width(label, 8) + 0.3, 0.5) for label in labels] for _, labels in rows]
-    width = max(2.35 + sum(b) + sum(s) + 0.25 for b, s in zip(boxes, steps, strict=True))
+    width = max(2.51 + sum(b) + sum(s) + 0.25 for b, s in zip(boxes, steps, strict=True))
     name = title or f"Paths from {rows[0][0][0]} to {rows[0][0][-1]}"
     width = max(width, _width(name, 13) * 1.1 + 0.3, 4.5)
     height = 0.85 + 0.52 * len(rows)
@@ -160,7 +160,7 @@ def draw_paths(
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     axes.text(0.15, 0.13, name, va="top", size=13, weight="bold", color=INK)
-    axes.text(0.62, 0.6, "weight", va="center", ha="right", size=8.5, color=QUIET)
+    axes.text(0.78, 0.6, "weight", va="center", ha="right", size=8.5, color=QUIET)
     most = max(abs(p.weight) for p in paths) or 1.0
     for i, (p, (labels, kinds)) in enumerate(zip(paths, rows, strict=True)):
         y = 0.98 + 0.52 * i
@@ -226,12 +226,12 @@ def _draw_shift(axes: Axes, shift: ConcentrationShift) -> None:
 
 
 def _draw_weight(axes: Axes, y: float, weight: float, most: float) -> None:
-    axes.text(0.62, y, _number(weight), va="center", ha="right", size=9, color=INK)
+    axes.text(0.78, y, _number(weight), va="center", ha="right", size=9, color=INK)
     bar = (
         {"facecolor": BLUE} if weight >= 0 else {"facecolor": "#F6D9AE", "edgecolor": ORANGE, "hatch": "////"}
     )
     length = 1.3 * abs(weight) / most
-    axes.add_patch(Rectangle((0.72, y - 0.09), length, 0.18, linewidth=0, **bar))  # type: ignore[arg-type]
+    axes.add_patch(Rectangle((0.88, y - 0.09), length, 0.18, linewidth=0, **bar))  # type: ignore[arg-type]
 
 
 def _draw_chain(
@@ -242,7 +242,7 @@ def _draw_chain(
     boxes: Sequence[float],
     steps: Sequence[float],
 ) -> None:
-    x = 2.25
+    x = 2.41
     for i, (label, width) in enumerate(zip(labels, boxes, strict=True)):
         end = i in (0, len(labels) - 1)
         axes.add_patch(

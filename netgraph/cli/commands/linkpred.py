@@ -188,7 +188,7 @@ def explain_command(
     table = make_table(("weight", "path"), rows, right=("weight",))
     if picture is not None:
         names = [_name(predictor.node_names_, n) for n in range(predictor.graph_.num_nodes)]
-        title = f"{head} {relation or ''} {tail}".replace("  ", " ")
+        title = f"Paths from {head} to {tail}" + (f", {relation}" if relation else "")
         draw_paths(found, picture, names=names, relation_names=kinds, title=title)
         summary["picture"] = str(picture)
     emit(summary, table, as_json=as_json)
