@@ -64,15 +64,7 @@ class LinkData:
         """
         if isinstance(self.data, TriplesFolder):
             return folder_split(self.data, inverses="keep")
-        graph = self.data
-        if isinstance(graph, Triples):
-            graph = LinkGraph.from_edges(
-                graph.pairs,
-                graph.num_entities,
-                relation=graph.relation,
-                num_relations=graph.num_relations,
-                undirected=False,
-            )
+        graph = self.data.graph if isinstance(self.data, Triples) else self.data
         return random_split(graph, valid, test, seed=seed)
 
     @property

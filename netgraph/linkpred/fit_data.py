@@ -31,13 +31,7 @@ def split_for_fit(data: Any, valid: float, seed: int) -> LinkSplit:
     if isinstance(data, LinkSplit):
         return data
     if isinstance(data, Triples):
-        data = LinkGraph.from_edges(
-            data.pairs,
-            data.num_entities,
-            relation=data.relation,
-            num_relations=data.num_relations,
-            undirected=False,
-        )
+        data = data.graph
     return random_split(as_link_graph(data), valid, 0.0, seed=seed, read_valid_edges=True)
 
 

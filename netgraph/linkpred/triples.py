@@ -161,6 +161,17 @@ class Triples:
         return torch.bincount(self.relation, minlength=self.num_relations)
 
     @property
+    def graph(self) -> LinkGraph:
+        """The facts as they are, without inverse relations; `with_inverses` adds these."""
+        return LinkGraph.from_edges(
+            self.pairs,
+            self.num_entities,
+            relation=self.relation,
+            num_relations=self.num_relations,
+            undirected=False,
+        )
+
+    @property
     def links(self) -> Links:
         """The same as `Links`."""
         return Links(self.pairs, self.relation)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from netgraph.errors import GraphError, UsageError
 from netgraph.linkpred.assemble import assemble
-from netgraph.linkpred.graph import LinkGraph
 from netgraph.linkpred.known import KnownTails
 from netgraph.linkpred.links import Links, LinkSplit
 from netgraph.linkpred.triple_files import TriplesFolder
@@ -87,7 +86,7 @@ def triples_split(
         still_true = asked if inference is None else asked[1:]
         kept = [links[(~hit).nonzero()[:, 0]] for links, hit in zip(asked, backwards, strict=True)]
     return assemble(
-        _base(train),
+        train.graph,
         [train.links, *kept],
         operation="triples_split",
         shares=(float(len(valid) > 0), float(len(test) > 0)),
@@ -108,7 +107,7 @@ def triples_split(
             "unseen_dropped": {"valid": valid.unseen, "test": test.unseen},
             "seed": seed,
         },
-        held=None if inference is None else (_base(inference), inference.links),
+        held=None if inference is None else (inference.graph, inference.links),
         more_true=[*still_true, *(more.links for more in also_true)],
     )
 
@@ -214,16 +213,6 @@ def _speak_up(given_away: Sequence[int], totals: Sequence[int], inverses: Invers
     warnings.warn(
         f'triples_split: found {words}; pass inverses="drop" to leave them out, or "keep" to say nothing',
         stacklevel=3,
-    )
-
-
-def _base(triples: Triples) -> LinkGraph:
-    return LinkGraph.from_edges(
-        triples.pairs,
-        triples.num_entities,
-        relation=triples.relation,
-        num_relations=triples.num_relations,
-        undirected=False,
     )
 
 
