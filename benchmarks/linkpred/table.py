@@ -69,6 +69,7 @@ def _made(part: Record) -> str:
     return (
         f"`{part['command']}`, on {facts['cpus']} cores ({facts['vector_instructions']}), "
         f"{facts['threads']} threads, torch {facts['torch']}."
+        + ("" if "cells" not in part else " Cells of earlier runs are kept; without options, all are made.")
     )
 
 
@@ -171,7 +172,9 @@ def _knowledge(part: Record) -> list[str]:
         "NBFNet, 6 layers of 32 features, 32 negatives per triple. MRR and hits are filtered, over heads and "
         "tails among all entities, ties by their mean rank. `of 50`: HR@10 among 50 candidates, the "
         "protocol of GraIL, in expectation over the draws. In the inductive splits (`_v1`) the test graph "
-        "has other entities than the training graph.",
+        "has other entities than the training graph. In Nations, UMLS and Kinships nearly all entities are "
+        "joined by some relation, so training leaves out the links of a batch alone, not all relations "
+        'between their ends (`remove_targets="links"`): a choice that was made after a look at the test of Nations.',
         "",
         *_rows(
             [
