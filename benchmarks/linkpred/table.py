@@ -174,7 +174,8 @@ def _knowledge(part: Record) -> list[str]:
         "protocol of GraIL, in expectation over the draws. In the inductive splits (`_v1`) the test graph "
         "has other entities than the training graph. In Nations, UMLS and Kinships nearly all entities are "
         "joined by some relation, so training leaves out the links of a batch alone, not all relations "
-        'between their ends (`remove_targets="links"`): a choice that was made after a look at the test of Nations.',
+        'between their ends (`remove_targets="links"`): a choice that was made after a look at the test of '
+        "Nations.",
         "",
         *_rows(
             [
