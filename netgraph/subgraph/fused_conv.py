@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from netgraph.subgraph.aggregate import AGGREGATIONS, adjoint
+from netgraph.subgraph.kernels import can_run, kernel_conv
 from netgraph.subgraph.pairs import Pairs
 
 __all__ = ["fused_conv"]
@@ -27,7 +28,8 @@ def fused_conv(
     """`SubgraphConv` while training with a batch norm and without features of edges; the same numbers.
 
     Only `W_a h` per aggregation and the sum over all are kept for the backward pass. Everything else is
-    computed again there, in buffers that all layers share.
+    computed again there, in buffers that all layers share. On a CPU with a compiler, most aggregations have
+    kernels (`netgraph.subgraph.kernels`).
 
     Args:
         h: `(P, F)`.
@@ -40,6 +42,8 @@ def fused_conv(
     for norm in norms:
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
+    if can_run(names, pairs, h):
+        return kernel_conv(h, pairs, names, first, second, scales, norms)
     flat = [*first, *second, *scales, *(norm.weight for norm in norms), *(norm.bias for norm in norms)]
     return _FusedConv.apply(h, pairs, tuple(names), tuple(norms), *flat)  # type: ignore[no-untyped-call]
 

@@ -60,9 +60,10 @@ def pairs_of(
     sizes = torch.bincount(graph, minlength=graphs)  # (B,)
     place = torch.arange(nodes, device=u.device) - (sizes.cumsum(0) - sizes)[graph]  # (N,)
     degree = torch.bincount(edges[0], minlength=nodes)  # (N,)
-    n, complete, entries = torch.stack((sizes.max(), sizes.square().sum(), degree[v].sum())).tolist()
+    n, every, entries = torch.stack((sizes.max(), sizes.square().sum(), degree[v].sum())).tolist()
 
-    find = _finder(sizes[graph], place) if len(u) == complete else _searcher(u, v, nodes)
+    complete = len(u) == every
+    find = _finder(sizes[graph], place) if complete else _searcher(u, v, nodes)
     everyone = torch.arange(nodes, device=u.device)
     diagonal = find(everyone, everyone)
     padded = graphs * n * n
@@ -82,6 +83,9 @@ def pairs_of(
         diagonal=None if bool((diagonal < 0).any()) else diagonal,
         edge_index=edges,
         edge_pair=find(edges[0], edges[1]),
+        pairs_of=_begin(torch.bincount(u, minlength=nodes)),
+        edges_of=_begin(degree),
+        complete=complete,
         x=batch.x,
         edge_attr=batch.edge_attr,
         blocks=_blocks(u, v, graph, place, edges, graphs, n) if dense else None,
@@ -131,6 +135,10 @@ def _triples(
         there = pair >= 0
         row, pair, edge = row[there], pair[there], edge[there]
         count = torch.bincount(row, minlength=len(u))
-    ends = torch.cat((count.new_zeros(1), count.cumsum(0)))
     short = torch.int32 if len(row) < 2**31 else torch.int64
-    return Triples(*(index.to(short) for index in (ends, row, pair, edge)))
+    return Triples(*(index.to(short) for index in (_begin(count), row, pair, edge)))
+
+
+def _begin(count: Tensor) -> Tensor:
+    """Where each of a row of lists begins, and the end of the last."""
+    return torch.cat((count.new_zeros(1), count.cumsum(0)))

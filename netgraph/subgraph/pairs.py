@@ -68,6 +68,8 @@ class Pairs:
         diagonal: `(N,)`, the position of (u, u); None if there are no such pairs.
         edge_index: `(2, E)`, both directions of each edge, sorted.
         edge_pair: `(E,)`, the position of the pair of each edge.
+        pairs_of, edges_of: `(N + 1,)`, where the pairs `(u, .)` and the edges of each node begin, and the end.
+        complete: all pairs of nodes of the same graph are there.
         x, edge_attr: features of the nodes and edges, or None.
         blocks: for the dense backend.
         triples_u, triples_v: for the sparse backend, and for messages with features of edges.
@@ -83,6 +85,9 @@ class Pairs:
     diagonal: Tensor | None
     edge_index: Tensor
     edge_pair: Tensor
+    pairs_of: Tensor
+    edges_of: Tensor
+    complete: bool
     x: Tensor | None
     edge_attr: Tensor | None
     blocks: Blocks | None

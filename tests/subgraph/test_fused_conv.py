@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+import netgraph.subgraph.fused_conv as fused_conv_module
+import netgraph.subgraph.kernels.terms as terms_module
+from netgraph.nn.kernels import load_kernels
 from netgraph.subgraph import AGGREGATIONS, SubgraphConv, SubgraphTransform, pairs_of
+from netgraph.subgraph.kernels.terms import KINDS, PROGRAM
 from tests.subgraph.graphs import random_data
 
 TRANSFORMS = {
@@ -16,6 +20,18 @@ TRANSFORMS = {
     "ego-nets": SubgraphTransform("marking", hops=1),
     "deletion": SubgraphTransform("deletion"),
 }
+
+
+@pytest.fixture(params=["kernels", "kernels, graph by graph", "torch"])
+def terms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What runs between the linear maps of a layer."""
+    if request.param == "torch":
+        monkeypatch.setattr(fused_conv_module, "can_run", lambda *_: False)
+    elif load_kernels(PROGRAM) is None:
+        pytest.skip("no C++ compiler")
+    if request.param == "kernels, graph by graph":
+        monkeypatch.setattr(terms_module, "CACHE", 0)
+    return str(request.param)
 
 
 def step(conv: SubgraphConv, h: Tensor, pairs: object, weight: Tensor) -> dict[str, Tensor]:
@@ -29,8 +45,14 @@ def step(conv: SubgraphConv, h: Tensor, pairs: object, weight: Tensor) -> dict[s
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("names", [[name] for name in AGGREGATIONS] + [list(AGGREGATIONS)])
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("backend", ["dense", "sparse"])
 def test_output_gradients_and_statistics(
-    names: list[str], transform: SubgraphTransform, momentum: float | None, monkeypatch: pytest.MonkeyPatch
+    names: list[str],
+    transform: SubgraphTransform,
+    momentum: float | None,
+    backend: str,
+    terms: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     batch = Batch.from_data_list([transform(random_data(seed)) for seed in (0, 1, 3, 5)])
     fused = SubgraphConv(3, 4, names).double().train()
@@ -40,7 +62,7 @@ def test_output_gradients_and_statistics(
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_()
     plain = deepcopy(fused)
-    pairs = pairs_of(batch)
+    pairs = pairs_of(batch, backend=backend)
     h = torch.randn(len(pairs.u), 3, dtype=torch.float64)
     weight = torch.randn(len(pairs.u), 4, dtype=torch.float64)
     found = step(fused, h, pairs, weight)
@@ -51,7 +73,7 @@ def test_output_gradients_and_statistics(
         assert torch.allclose(found[name], value, rtol=1e-9, atol=1e-9), name
 
 
-def test_batches_that_share_buffers_do_not_disturb_each_other() -> None:
+def test_batches_that_share_buffers_do_not_disturb_each_other(terms: str) -> None:
     """Two forward passes over the same pairs before either backward pass."""
     pairs = pairs_of(SubgraphTransform()(nx.gnp_random_graph(6, 0.5, seed=0)))
     conv = SubgraphConv(3, 3, ["local_u", "global_v"]).double()
@@ -73,7 +95,7 @@ def test_norms_that_are_frozen_stay_as_they_are() -> None:
     assert torch.equal(conv(h, pairs), expected)
 
 
-def test_few_states_are_kept_for_the_backward_pass() -> None:
+def test_few_states_are_kept_for_the_backward_pass(terms: str) -> None:
     pairs = pairs_of(SubgraphTransform()(nx.gnp_random_graph(20, 0.3, seed=0)))
     conv = SubgraphConv(8, 8, ["local_u", "local_v", "point_vv"])
     h = torch.randn(400, 8, requires_grad=True)
@@ -86,4 +108,5 @@ def test_few_states_are_kept_for_the_backward_pass() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         conv(h, pairs)
-    assert len(kept) == 3 + 3  # the input, the output, their sum, and one state per aggregation
+    # The input, the sum before the last norm, and one state per aggregation; torch keeps the output besides.
+    assert len(kept) == 2 + 3 + (terms == "torch")
