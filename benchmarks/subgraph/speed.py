@@ -6,8 +6,12 @@ its pairs built before the clock starts; ours finds its neighbours within each p
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +37,14 @@ DEGREES = (3, 9, 15)
 EGO_SIZES = ((200, 32), (1000, 8))
 HOPS = 2
 
+KEEP = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+"""Lets glibc keep memory that was freed, as other allocators do. Both sides make and drop states of tens of
+megabytes, and by default the system hands out and clears each anew: for many users as for most rows here."""
+
 
 def run(data: Path, quick: bool) -> dict[str, Any]:
     """Forward and backward passes of SSWL, all sides in turn.
@@ -42,8 +54,9 @@ def run(data: Path, quick: bool) -> dict[str, Any]:
         quick: n = 30 alone, with fewer layers, channels and rounds.
 
     Returns:
-        `rows`: per size the median `seconds`, their `spread`, and the `bytes` of each side; and, for n = 30
-        and `DEGREE`, `dense_speedup` and `sparse_speedup`: the seconds of the straightforward side by ours.
+        `rows`: per size the median `seconds`, their `spread`, and the `bytes` of each side; `kept_rows`: some
+        of them with an allocator that keeps memory; and, for n = 30 and `DEGREE`, `dense_speedup` and
+        `sparse_speedup`: the seconds of the straightforward side by ours.
     """
     hidden, layers, rounds, budget = (32, 3, 4, 12.0) if quick else (96, 6, 5, math.inf)
     cases: list[tuple[int, int, int, int | None]]
@@ -55,12 +68,14 @@ def run(data: Path, quick: bool) -> dict[str, Any]:
     for n, batch, degree, hops in cases:
         say(f"speed: n = {n}, batch {batch}, degree {degree}, hops {hops}")
         rows.append(measure(n, batch, degree, hops, hidden, layers, rounds, budget))
+    kept = [] if quick else [_measure_kept(n, b, DEGREE, None, hidden, layers, rounds) for n, b in SIZES[2:4]]
     (thirty,) = (row for row in rows if row["nodes"] == 30 and row["degree"] == DEGREE)
     plain = thirty["sides"]["straightforward"]["seconds"]
     return {
         "hidden_channels": hidden,
         "layers": layers,
         "rows": rows,
+        "kept_rows": kept,
         **{f"{side}_speedup": plain / thirty["sides"][side]["seconds"] for side in ("dense", "sparse")},
     }
 
@@ -112,6 +127,25 @@ def measure(
     pairs = int(batch.pair_index.shape[1])
     facts = {"nodes": n, "batch": batch_size, "degree": degree, "hops": hops, "pairs": pairs}
     return facts | {"sides": found}
+
+
+def _measure_kept(*case: int | None) -> dict[str, Any]:
+    """`measure` in a process of its own, without a budget, as `KEEP` is read when a process begins."""
+    say(f"speed: n = {case[0]}, memory kept")
+    program = (
+        "import json, sys, torch; from benchmarks.subgraph.speed import measure; "
+        "threads, *case = json.loads(sys.argv[1]); torch.set_num_threads(threads); "
+        "print(json.dumps(measure(*case, float('inf'))))"
+    )
+    given = json.dumps([torch.get_num_threads(), *case])
+    done = subprocess.run(
+        [sys.executable, "-c", program, given],
+        env=os.environ | KEEP,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _train(side: Callable[[], torch.Tensor]) -> None:

@@ -180,25 +180,10 @@ def _counting(part: Record) -> list[str]:
 
 
 def _speed(part: Record) -> list[str]:
-    rows = []
-    for entry in part["rows"]:
-        where = f"{entry['nodes']}, degree {entry['degree']}, batch {entry['batch']}"
-        where += f", {entry['hops']} hops" if entry["hops"] else ""
-        plain = entry["sides"]["straightforward"]
-        for name, side in entry["sides"].items():
-            own = name != "straightforward"
-            rows.append(
-                [
-                    where,
-                    name,
-                    side["spread"],
-                    f"{plain['seconds'] / side['seconds']:.1f}" if own else "",
-                    f"{side['bytes'] / 1e6:,.0f} MB",
-                    f"{plain['bytes'] / side['bytes']:.1f}" if own and side["bytes"] else "",
-                ]
-            )
+    kept = part.get("kept_rows", [])
     largest = max(side["difference"] for entry in part["rows"] for side in entry["sides"].values())
-    return [
+    head = ["nodes", "", "time", "times faster", "peak memory", "times less"]
+    lines = [
         f"Forward and backward pass of SSWL, {part['layers']} layers of {part['hidden_channels']} channels, "
         "random regular graphs, sides in turn. `straightforward` is plain PyTorch Geometric message passing "
         "over materialised pairs (`tests/subgraph/oracle.py`) with the same weights. "
@@ -206,8 +191,39 @@ def _speed(part: Record) -> list[str]:
         "over one call, before those that are timed. The largest difference of an output is "
         f"{largest:.0e} of the largest output.",
         "",
-        *_rows(["nodes", "", "time", "times faster", "peak memory", "times less"], rows),
+        *_rows(head, [row for entry in part["rows"] for row in _sides(entry)]),
     ]
+    if not kept:
+        return lines
+    return [
+        *lines,
+        "",
+        "More than half of the straightforward side's time goes into memory that the system hands out and "
+        "clears anew for each state, as it does by default. With an allocator that keeps what was freed "
+        "(`KEEP` in `benchmarks/subgraph/speed.py`), at two to three times the memory, the same is:",
+        "",
+        *_rows(head, [row for entry in kept for row in _sides(entry)]),
+    ]
+
+
+def _sides(entry: Record) -> list[list[str]]:
+    where = f"{entry['nodes']}, degree {entry['degree']}, batch {entry['batch']}"
+    where += f", {entry['hops']} hops" if entry["hops"] else ""
+    plain = entry["sides"]["straightforward"]
+    rows = []
+    for name, side in entry["sides"].items():
+        own = name != "straightforward"
+        rows.append(
+            [
+                where,
+                name,
+                side["spread"],
+                f"{plain['seconds'] / side['seconds']:.1f}" if own else "",
+                f"{side['bytes'] / 1e6:,.0f} MB",
+                f"{plain['bytes'] / side['bytes']:.1f}" if own and side["bytes"] else "",
+            ]
+        )
+    return rows
 
 
 def _nas(part: Record) -> list[str]:

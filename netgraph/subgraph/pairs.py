@@ -68,7 +68,7 @@ class Pairs:
         diagonal: `(N,)`, the position of (u, u); None if there are no such pairs.
         edge_index: `(2, E)`, both directions of each edge, sorted.
         edge_pair: `(E,)`, the position of the pair of each edge.
-        pairs_of, edges_of: `(N + 1,)`, where the pairs `(u, .)` and the edges of each node begin, and the end.
+        pairs_of, edges_of: `(N + 1,)`, where the pairs `(u, .)` and the edges of each node begin.
         complete: all pairs of nodes of the same graph are there.
         x, edge_attr: features of the nodes and edges, or None.
         blocks: for the dense backend.

@@ -12,7 +12,7 @@ import netgraph.subgraph.fused_conv as fused_conv_module
 import netgraph.subgraph.kernels.terms as terms_module
 from netgraph.nn.kernels import load_kernels
 from netgraph.subgraph import AGGREGATIONS, SubgraphConv, SubgraphTransform, pairs_of
-from netgraph.subgraph.kernels.terms import KINDS, PROGRAM
+from netgraph.subgraph.kernels.terms import KINDS, PROGRAM, can_run
 from tests.subgraph.graphs import random_data
 
 TRANSFORMS = {
@@ -65,6 +65,8 @@ def test_output_gradients_and_statistics(
     pairs = pairs_of(batch, backend=backend)
     h = torch.randn(len(pairs.u), 3, dtype=torch.float64)
     weight = torch.randn(len(pairs.u), 4, dtype=torch.float64)
+    unlisted = backend == "dense" and not pairs.complete and any(name.startswith("local") for name in names)
+    assert can_run(names, pairs, h) == (set(names) <= set(KINDS) and not unlisted)
     found = step(fused, h, pairs, weight)
     monkeypatch.setattr(SubgraphConv, "_fuses", lambda self, h: False)
     expected = step(plain, h, pairs, weight)
@@ -110,3 +112,15 @@ def test_few_states_are_kept_for_the_backward_pass(terms: str) -> None:
         conv(h, pairs)
     # The input, the sum before the last norm, and one state per aggregation; torch keeps the output besides.
     assert len(kept) == 2 + 3 + (terms == "torch")
+
+
+def test_features_far_from_zero_keep_their_deviation(terms: str) -> None:
+    """In float32, of which the squares hold seven digits."""
+    pairs = pairs_of(SubgraphTransform()(nx.gnp_random_graph(12, 0.4, seed=0)))
+    conv = SubgraphConv(3, 4, ["local_u", "point_vv", "global_v"])
+    h, weight = torch.randn(144, 3), torch.randn(144, 4)
+    h[:, 1] += 3000
+    exact = step(deepcopy(conv).double(), h.double(), pairs, weight.double())
+    found = step(conv, h, pairs, weight)
+    assert torch.allclose(found["out"].double(), exact["out"], atol=0.01)
+    assert torch.allclose(found["h"].double(), exact["h"], atol=0.01)

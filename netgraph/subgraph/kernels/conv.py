@@ -84,13 +84,12 @@ class _KernelConv(torch.autograd.Function):
         states, flat, rest = saved[:k], saved[k : 6 * k + 2], saved[6 * k + 2 :]
         first, second = flat[:k], flat[k : 2 * k]
         weights, biases = flat[3 * k : 4 * k + 1], flat[4 * k + 1 :]
+        given = zip((*names, "point_uv"), (*states, total), (*ctx.scales, 1.0), strict=True)
+        moments = map(Moments, rest[::2], rest[1::2])
         every = [
-            _Back(Term(name, pairs, y, scale), weight, bias, Moments(*moments), len(h))
-            for name, y, scale, weight, bias, *moments in zip(
-                (*names, "point_uv"), (*states, total), (*ctx.scales, 1.0), weights, biases, rest[::2], rest[1::2],
-                strict=True,
-            )
-        ]  # fmt: skip
+            _Back(Term(name, pairs, y, scale), *norm)
+            for (name, y, scale), *norm in zip(given, weights, biases, moments, strict=True)
+        ]
         outer, terms = every[k], every[:k]
 
         outer.add(Chunk(0, pairs.num_nodes, 0, len(h)), grad, None)
@@ -119,7 +118,8 @@ class _KernelConv(torch.autograd.Function):
 class _Statistics:
     """Mean and deviation of a term before its norm, added up chunk by chunk.
 
-    Squares are those of the distance to some state, not to zero, in which their difference might drown.
+    Squares are those of the distance to the mean of the first chunk. In those of the distance to zero the
+    deviation might drown.
     """
 
     def __init__(self, norm: nn.BatchNorm1d, count: int) -> None:
@@ -128,10 +128,14 @@ class _Statistics:
         self.sums = torch.zeros(2, norm.num_features, dtype=torch.float64)
 
     def add(self, term: Term, chunk: Chunk) -> None:
-        if self.about is None and chunk.to_row > chunk.from_row:
-            self.about = term.y[chunk.from_row].clone()
-        if self.about is not None:
-            term.statistics(chunk, self.about, self.sums)
+        rows = chunk.to_row - chunk.from_row
+        if not rows:
+            return
+        if self.about is None:
+            sums, zero = torch.zeros_like(self.sums), term.y.new_zeros(term.y.shape[1])
+            term.statistics(chunk, zero, sums)
+            self.about = (sums[0] / rows).to(term.y.dtype)
+        term.statistics(chunk, self.about, self.sums)
 
     def moments(self) -> Moments:
         """What the norm divides by; its running statistics move on."""
@@ -155,8 +159,8 @@ class _Statistics:
 class _Back:
     """A term and its norm on the way back: sums over all rows first, then the gradient of each row."""
 
-    def __init__(self, term: Term, weight: Tensor, bias: Tensor, moments: Moments, count: int) -> None:
-        self.term, self.moments, self.count = term, moments, count
+    def __init__(self, term: Term, weight: Tensor, bias: Tensor, moments: Moments) -> None:
+        self.term, self.moments, self.count = term, moments, len(term.y)
         self.affine = _affine(weight, bias, moments)
         self.sums, self.scales = torch.zeros(2, 2, len(weight), dtype=torch.float64)
         self.coefficients: tuple[Tensor, Tensor, Tensor] | None = None
