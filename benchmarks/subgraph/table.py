@@ -189,7 +189,8 @@ def _speed(part: Record) -> list[str]:
         "over materialised pairs (`tests/subgraph/oracle.py`) with the same weights. "
         "Medians, with the least and the most in brackets; memory is the rise of the resident set's peak "
         "over one call, before those that are timed. The largest difference of an output is "
-        f"{largest:.0e} of the largest output.",
+        f"{largest:.0e} of the largest output, which is what the norms of the straightforward side round "
+        "(`tests/subgraph/test_model.py` compares both with float64).",
         "",
         *_rows(head, [row for entry in part["rows"] for row in _sides(entry)]),
     ]
