@@ -22,6 +22,7 @@ LINES = {
     "convert": 2,
     "graph": 1,
     "zoo": 1,
+    "fitting": 1,
     "errors": 0,
     "typing": 0,
     "resources": 0,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._parts import Benchmark
-from benchmarks.linkpred import concentration, knowledge, large, paths, planetoid, speed
+from benchmarks.linkpred import concentration, full, knowledge, large, paths, planetoid, speed
 from benchmarks.linkpred.table import page
 
 
@@ -28,6 +28,7 @@ BENCHMARK = Benchmark(
         "planetoid": planetoid.run,
         "paths": paths.run,
         "knowledge": knowledge.run,
+        "full": full.run,
         "concentration": concentration.run,
         "speed": speed.run,
         "large": large.run,

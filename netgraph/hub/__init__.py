@@ -7,6 +7,7 @@ from netgraph.hub.export import export_graph
 from netgraph.hub.link_data import PYG_DATASETS, LinkData, load_link_data
 from netgraph.hub.listing import Listed, list_datasets, list_models
 from netgraph.hub.load import load_model, load_model_graph
+from netgraph.hub.nas_data import load_latency_table, load_nasbench201, load_search_trace
 from netgraph.hub.resolve import model_folder
 from netgraph.hub.save import save_model
 from netgraph.hub.weights import load_weights, refuse_nan
@@ -20,6 +21,9 @@ __all__ = [
     "load_link_data",
     "LinkData",
     "PYG_DATASETS",
+    "load_nasbench201",
+    "load_latency_table",
+    "load_search_trace",
     "load_weights",
     "export_graph",
     "save_model",

@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeAlias, final
+from typing import Literal, NoReturn, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 
 from netgraph.errors import TrainingError, UsageError
+from netgraph.fitting import Checkpoint, freeze, read_checkpoint, thaw, write_checkpoint
 from netgraph.linkpred.evaluate import evaluate_net, score_pairs_of_net
 from netgraph.linkpred.links import Links, LinkSplit
 from netgraph.linkpred.net import LinkNet
 from netgraph.linkpred.objective import LOSSES
 from netgraph.linkpred.sampling import SampledLinks, sampled_logits
 from netgraph.linkpred.training_pairs import REMOVALS, Removal, Sampling, TrainingPairs, without_targets
-from netgraph.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 __all__ = ["EpochRecord", "FitSettings", "FitState", "Report", "fit_net"]
 
@@ -41,6 +41,10 @@ class EpochRecord:
     loss: float
     metric: float | None
     seconds: float
+
+    def __str__(self) -> str:
+        held = "" if self.metric is None else f", validation {self.metric:.4g}"
+        return f"epoch {self.epoch}: loss {self.loss:.4g}{held}"
 
 
 Report: TypeAlias = Callable[[float, Sequence[EpochRecord]], None]
@@ -340,25 +344,12 @@ def _mark(net: LinkNet, split: LinkSplit, settings: FitSettings, fingerprint: st
 
 
 def _freeze(state: FitState, optimiser: torch.optim.Optimizer, mark: str) -> Checkpoint:
-    tensors = {f"last.{n}": t for n, t in state.last.items()}
-    if state.best_epoch != len(state.history):
-        tensors |= {f"best.{n}": t for n, t in state.best.items()}
-    for index, values in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{n}": torch.as_tensor(t) for n, t in values.items()}
     counters = {"history": [asdict(r) for r in state.history], "best_epoch": state.best_epoch}
-    return Checkpoint(mark, tensors, counters)
+    best = None if state.best_epoch == len(state.history) else state.best
+    return freeze(mark, counters, optimiser, state.last, best)
 
 
 def _thaw(saved: Checkpoint, net: LinkNet, optimiser: torch.optim.Optimizer) -> FitState:
-    parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimiser": {}}
-    for name, tensor in saved.tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    net.load_state_dict(parts["last"])
-    moments: dict[int, dict[str, Any]] = {}
-    for name, tensor in parts["optimiser"].items():
-        index, _, rest = name.partition(".")
-        moments.setdefault(int(index), {})[rest] = tensor
-    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    last, best = thaw(saved, net, optimiser)
     history = [EpochRecord(**record) for record in saved.counters["history"]]
-    return FitState(history, int(saved.counters["best_epoch"]), parts["best"] or parts["last"], parts["last"])
+    return FitState(history, int(saved.counters["best_epoch"]), best, last)

@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from netgraph.errors import NetgraphError, UsageError
-from netgraph.linkpred.bar import progress_bar
+from netgraph.fitting.bar import progress_bar
+from netgraph.fitting.saved import read_saved, write_saved
 from netgraph.linkpred.evaluate import evaluate_net, score_pairs_of_net
 from netgraph.linkpred.explanation import Path as LinkPath
 from netgraph.linkpred.explanation import explain
@@ -33,7 +34,6 @@ from netgraph.linkpred.naming import Names, read_names
 from netgraph.linkpred.nbfnet import NBFNet
 from netgraph.linkpred.net import LinkNet
 from netgraph.linkpred.ranking import Ties
-from netgraph.nn.saved import read_saved, write_saved
 
 __all__ = ["LinkPredictor"]
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from netgraph.errors import HubError, UsageError
-from netgraph.nn.model_folder import CONFIG, WEIGHTS, write_model_folder
+from netgraph.fitting.model_folder import CONFIG, WEIGHTS, write_model_folder
 from netgraph.resources import model_dir, model_names
 
 __all__ = ["fill", "read_pretrained", "write_pretrained"]

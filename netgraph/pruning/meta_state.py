@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from netgraph.nn.checkpoint import Checkpoint
+from netgraph.fitting.checkpoint import Checkpoint
 from netgraph.pruning.meta_result import EpochRecord
 from netgraph.pruning.meta_step import MetaLoss
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netgraph.errors import TrainingError
+from netgraph.fitting.checkpoint import read_checkpoint, write_checkpoint
 from netgraph.graph import NeuralGraph
-from netgraph.nn.checkpoint import read_checkpoint, write_checkpoint
 from netgraph.pruning.batches import Batches
 from netgraph.pruning.fingerprint import fingerprint
 from netgraph.pruning.meta_config import MetaTrainConfig

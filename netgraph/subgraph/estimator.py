@@ -21,8 +21,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from netgraph.errors import UsageError
-from netgraph.nn.saved import read_saved, write_saved
-from netgraph.subgraph.bar import progress_bar
+from netgraph.fitting.bar import progress_bar
+from netgraph.fitting.saved import read_saved, write_saved
 from netgraph.subgraph.fit import (
     EpochRecord,
     FitSettings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -16,7 +16,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from netgraph.errors import TrainingError
-from netgraph.subgraph.checkpoint import read_checkpoint, write_checkpoint
+from netgraph.fitting import Checkpoint, freeze, read_checkpoint, thaw, write_checkpoint
 from netgraph.subgraph.model import SubgraphNet
 from netgraph.subgraph.ppgn import PPGN
 from netgraph.subgraph.schedules import SCHEDULES
@@ -43,6 +43,10 @@ class EpochRecord:
     train_loss: float
     validation_loss: float | None
     seconds: float
+
+    def __str__(self) -> str:
+        held = "" if self.validation_loss is None else f", validation {self.validation_loss:.4g}"
+        return f"epoch {self.epoch}: loss {self.train_loss:.4g}{held}"
 
 
 Network: TypeAlias = SubgraphNet | PPGN
@@ -144,7 +148,7 @@ def fit_network(
                 record = _epoch(network, forward, optimiser, train, validation, loss, settings, state, report)
                 state.close_epoch(record, network)
                 if checkpoint is not None:
-                    write_checkpoint(checkpoint, fingerprint, _freeze(state, optimiser))
+                    write_checkpoint(checkpoint, _freeze(state, optimiser, fingerprint))
                 if report is not None:
                     report(float(record.epoch), state.history)
         except KeyboardInterrupt:
@@ -212,18 +216,13 @@ def _epoch(
     return EpochRecord(number + 1, rate, trained, score, time.perf_counter() - start)
 
 
-def _freeze(state: FitState, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    return {
-        "history": [asdict(record) for record in state.history],
-        "best_epoch": state.best_epoch,
-        "best": state.best,
-        "last": state.last,
-        "optimiser": optimiser.state_dict(),
-    }
+def _freeze(state: FitState, optimiser: torch.optim.Optimizer, fingerprint: str) -> Checkpoint:
+    counters = {"history": [asdict(record) for record in state.history], "best_epoch": state.best_epoch}
+    best = None if state.best_epoch == len(state.history) else state.best
+    return freeze(fingerprint, counters, optimiser, state.last, best)
 
 
-def _thaw(saved: Mapping[str, Any], network: nn.Module, optimiser: torch.optim.Optimizer) -> FitState:
-    network.load_state_dict(saved["last"])
-    optimiser.load_state_dict(saved["optimiser"])
-    history = [EpochRecord(**record) for record in saved["history"]]
-    return FitState(history, saved["best_epoch"], dict(saved["best"]), dict(saved["last"]))
+def _thaw(saved: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer) -> FitState:
+    last, best = thaw(saved, network, optimiser)
+    history = [EpochRecord(**record) for record in saved.counters["history"]]
+    return FitState(history, int(saved.counters["best_epoch"]), best, last)

@@ -10,7 +10,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from netgraph.errors import HubError, NetgraphError, UsageError
-from netgraph.nn import Metanetwork, MetanetworkConfig, model_folder, pretrained
+from netgraph.fitting import model_folder
+from netgraph.nn import Metanetwork, MetanetworkConfig, pretrained
 from tests.nn.networks import build
 
 CONFIG = MetanetworkConfig(hidden=4, layers=2, rho=0.5)

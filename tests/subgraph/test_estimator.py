@@ -229,7 +229,7 @@ def test_a_checkpoint_belongs_to_one_fit(tmp_path: Path) -> None:
         (SMALL, EDGES[::-1]),
         (SMALL | {"random_state": 1}, EDGES),
     ):
-        with pytest.raises(TrainingError, match="belongs to another fit"):
+        with pytest.raises(TrainingError, match="belongs to another run"):
             SubgraphRegressor(**options, checkpoint=path).fit(GRAPHS, y)
 
 

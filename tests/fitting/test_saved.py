@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from netgraph.errors import UsageError
-from netgraph.nn import model_folder
-from netgraph.nn.saved import read_saved, write_saved
+from netgraph.fitting import model_folder
+from netgraph.fitting.saved import read_saved, write_saved
 
 CONFIG = {"kind": "estimator", "epochs": 3}
 

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from netgraph.errors import TrainingError
-from netgraph.nn.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from netgraph.fitting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
 TENSORS = {
     "weights": torch.tensor([[1.0, float("nan")], [-0.0, 3.0]]),
@@ -42,7 +42,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     def killed(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("netgraph.nn.checkpoint.os.replace", killed)
+    monkeypatch.setattr("netgraph.fitting.checkpoint.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(path, Checkpoint("m", {"a": torch.ones(2)}, {"step": 2}))
     assert read_checkpoint(path, "m").counters == {"step": 1}

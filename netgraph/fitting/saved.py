@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from netgraph.errors import UsageError
-from netgraph.nn.model_folder import CONFIG, WEIGHTS, write_model_folder
+from netgraph.fitting.model_folder import CONFIG, WEIGHTS, write_model_folder
 
 __all__ = ["read_saved", "write_saved"]
 

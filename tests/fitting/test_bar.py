@@ -2,7 +2,7 @@
 
 import pytest
 
-from netgraph.linkpred.bar import progress_bar
+from netgraph.fitting.bar import progress_bar
 from netgraph.linkpred.fit import EpochRecord
 
 RECORD = EpochRecord(1, 0.5, 0.75, 0.1)
